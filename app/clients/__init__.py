@@ -1,0 +1,1 @@
+"""Connections to what lives outside the process: language models and embedders."""

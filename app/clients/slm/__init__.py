@@ -1,0 +1,1 @@
+"""Seam 1: a language model does tasks."""

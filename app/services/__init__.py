@@ -1,0 +1,1 @@
+"""What the product does: conductors and soloists, knowing only the two seams and the nouns."""
