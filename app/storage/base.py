@@ -1,0 +1,137 @@
+"""Seam 2: one Protocol for each noun. Every call names the tenant; every row carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.models import Choice, Facet, Feedback, Interaction, InteractionKind, Memory, Selection
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySet:
+    """All memories of one user, as they stood at `version`."""
+
+    version: int
+    """Grows with every write to this user's memories."""
+    memories: tuple[Memory, ...]
+    """Oldest first; ties by id."""
+    vectors: NDArray[np.float32]
+    """Shape (len(memories), dimensions), unit rows."""
+    embedder: str
+    """The name of the embedder the vectors came from; '' where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a request needs to know of its user, read in one round trip."""
+
+    facets: tuple[Facet, ...]
+    """Those that hold now."""
+    memory_version: int
+    """0 where the user has no memories and never had one."""
+
+
+class Memories(Protocol):
+    async def put_memories(
+        self,
+        tenant: str,
+        user_id: str,
+        memories: Sequence[Memory],
+        vectors: NDArray[np.float32],
+        embedder: str,
+    ) -> list[str]:
+        """Store all or nothing; the ids, in order. A known external_id keeps its id and is replaced."""
+        ...
+
+    async def load_memories(self, tenant: str, user_id: str) -> MemorySet: ...
+
+    async def list_memories(
+        self, tenant: str, user_id: str, limit: int, cursor: str | None
+    ) -> tuple[list[Memory], str | None]:
+        """A page in a stable order, and the cursor of the next; InvalidInput for a cursor not ours."""
+        ...
+
+    async def delete_memory(self, tenant: str, memory_id: str) -> bool:
+        """False where this tenant has no such memory."""
+        ...
+
+
+class Personas(Protocol):
+    async def profile(self, tenant: str, user_id: str) -> Profile: ...
+
+    async def facet_history(self, tenant: str, user_id: str) -> list[Facet]:
+        """Every facet ever held, closed ones too, oldest first."""
+        ...
+
+    async def save_facets(self, tenant: str, user_id: str, facets: Sequence[Facet]) -> None:
+        """Insert or replace by id, all or nothing. A superseded facet comes with its valid_to set."""
+        ...
+
+
+class Interactions(Protocol):
+    async def add_interaction(self, interaction: Interaction) -> None: ...
+
+    async def get_interaction(self, tenant: str, request_id: str) -> Interaction | None: ...
+
+    async def list_interactions(
+        self, tenant: str, user_id: str | None, kind: InteractionKind | None, limit: int, cursor: str | None
+    ) -> tuple[list[Interaction], str | None]:
+        """Newest first."""
+        ...
+
+    async def thread(self, tenant: str, user_id: str, session_id: str) -> list[tuple[Interaction, Selection | None]]:
+        """The rounds of one thread, oldest first, each with what was selected."""
+        ...
+
+    async def add_selection(self, selection: Selection) -> tuple[Selection, bool]:
+        """Store it. The row that stands afterwards, and whether this call made it.
+
+        Conflict where another selection stands for that request.
+        """
+        ...
+
+    async def set_outcome(self, tenant: str, request_id: str, outcome: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Keep the answer to a selection; the first one stands and is returned."""
+        ...
+
+    async def get_selection(self, tenant: str, request_id: str) -> Selection | None: ...
+
+    async def add_choice(self, choice: Choice) -> None: ...
+
+    async def list_choices(self, tenant: str, user_id: str) -> list[Choice]: ...
+
+    async def add_feedback(self, feedback: Feedback) -> None: ...
+
+    async def list_feedback(self, tenant: str, user_id: str) -> list[Feedback]: ...
+
+
+class Users(Protocol):
+    async def export_user(self, tenant: str, user_id: str) -> dict[str, list[dict[str, Any]]]:
+        """Every row about the user by table, JSON types only, without vectors."""
+        ...
+
+    async def erase_user(self, tenant: str, user_id: str) -> dict[str, int]:
+        """Delete every row about the user; how many by table, verified gone in the same transaction."""
+        ...
+
+    async def iterate_interactions(
+        self, tenant: str | None, since: datetime | None = None
+    ) -> Sequence[tuple[Interaction, Selection | None]]:
+        """The source of truth, oldest first, for folds and export; all tenants where None."""
+        ...
+
+
+class Store(Memories, Personas, Interactions, Users, Protocol):
+    """All of it; a service asks for the one Protocol that it uses."""
+
+    async def ping(self) -> None:
+        """Raises StorageError."""
+        ...
+
+    async def aclose(self) -> None: ...
