@@ -1,3 +1,4 @@
+import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -74,9 +75,9 @@ async def test_any_text_gets_at_most_k_examples(text: str, k: int, three_entries
 
 
 @pytest.fixture(scope="module")
-async def three_entries(tmp_path_factory: pytest.TempPathFactory) -> Playbook:
+def three_entries(tmp_path_factory: pytest.TempPathFactory) -> Playbook:
     path = tmp_path_factory.mktemp("playbook") / "p.jsonl"
-    return await Playbook.open(write(path, ["Bake a cake", "Plan a trip", ""]), StaticEmbedder())
+    return asyncio.run(Playbook.open(write(path, ["Bake a cake", "Plan a trip", ""]), StaticEmbedder()))
 
 
 @pytest.mark.parametrize(
