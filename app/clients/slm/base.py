@@ -36,7 +36,10 @@ class Call:
     """On time.monotonic(); it covers queueing, repair and all retries."""
     lane: Lane = Lane.INTERACTIVE
     adapter: str | None = None
+    """Beats the adapter a client is bound to; the base model's own name asks for the base."""
     session_id: str | None = None
+    adapter_required: bool = False
+    """The caller named the adapter: where it is not to be had, UnknownAdapter reaches the caller."""
 
     def remaining(self) -> float:
         """Seconds left, never below 0."""

@@ -1,0 +1,56 @@
+"""Other people's text on its way into a prompt: quoted as data, and no longer than its share."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from app.clients.slm.tokens import estimate, fit
+
+_BRACKET_TAG = re.compile(r"\[(?=/?[A-Z_]{3,}\])")
+_JOIN = 3
+"""Tokens for the quotes and the comma round an item."""
+
+
+def quoted(data: Mapping[str, Any]) -> str:
+    """`data` as one line of JSON that holds no control token of any chat template.
+
+    `<|im_end|>`, `</s>` or `[INST]` in a user's text would otherwise be read as the end of the message:
+    servers tokenize the rendered template as a whole. JSON's own escapes mean the same to a reader.
+    """
+    text = json.dumps(data, ensure_ascii=False, separators=(", ", ": "), default=str)
+    return _BRACKET_TAG.sub(r"\\u005b", text.replace("<", "\\u003c"))
+
+
+class Budget:
+    """Tokens left for a prompt; whoever asks first is served first."""
+
+    def __init__(self, tokens: int) -> None:
+        self.left = tokens
+
+    def spend(self, text: str) -> bool:
+        """Whether `text` fitted as a whole; if so, it is paid for."""
+        cost = estimate(text)
+        if cost > self.left:
+            return False
+        self.left -= cost
+        return True
+
+    def text(self, text: str, share: int) -> str:
+        """`text`, shortened to `share` tokens or to what is left."""
+        taken = fit(text, max(0, min(share, self.left - _JOIN)))
+        self.left -= estimate(taken) + _JOIN
+        return taken
+
+    def lines(self, items: Iterable[str], share: int, each: int = 120) -> list[str]:
+        """The first `items` that together fit into `share`, none longer than `each`."""
+        own = Budget(min(share, self.left))
+        lines: list[str] = []
+        for item in items:
+            if own.left <= _JOIN + each // 4:
+                break
+            lines.append(own.text(item, each))
+        self.left -= sum(estimate(line) + _JOIN for line in lines)
+        return lines

@@ -1,0 +1,93 @@
+"""Playbook examples as turns of the chat: a request, and the answer that was right for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from app.clients.slm.quoting import Budget, quoted
+from app.models import Detail, Example
+
+MOST_SHOTS = 3
+_TURN = 10
+"""Tokens that a chat template puts round a pair of turns."""
+
+Shots = tuple[Mapping[str, str], ...]
+
+
+def question_shots(
+    examples: Sequence[Example], request: str, count: int, room: Budget
+) -> tuple[Shots, list[str]]:
+    """Two or three vague examples as question and answer, the best last, and what other examples left open.
+
+    An example without its request, for it belongs to someone else, gives only the names of its details.
+    """
+    usable = [one for one in examples if one.vague and one.details and not _same(one.text, request)]
+    chosen: list[tuple[str, str]] = []
+    told = [one for one in usable if one.text is not None]
+    for example in sorted(told, key=_worth, reverse=True)[:MOST_SHOTS]:
+        pair = _question_pair(example, count)
+        if _pay(pair, min(450, room.left // 2), room):
+            chosen.append(pair)
+    names = (detail.description for one in usable if one.text is None for detail in _foremost(one, count))
+    return _turns(reversed(chosen)), room.lines(dict.fromkeys(names), 120, 20)
+
+
+def clarity_shots(examples: Sequence[Example], request: str, room: Budget) -> Shots:
+    """Up to two clear and two vague examples in turn, answered yes and no."""
+    told = [one for one in examples if one.text is not None and not _same(one.text, request)]
+    clear = sorted((one for one in told if not one.vague), key=_worth, reverse=True)[:2]
+    vague = sorted((one for one in told if one.vague), key=_worth, reverse=True)[:2]
+    chosen: list[tuple[str, str]] = []
+    for pair_of in zip(clear, vague, strict=False):
+        for example in pair_of:
+            pair = (quoted({"request": example.text}), "no" if example.vague else "yes")
+            if _pay(pair, 150, room):
+                chosen.append(pair)
+    return _turns(chosen)
+
+
+def _question_pair(example: Example, count: int) -> tuple[str, str]:
+    details = _foremost(example, count)
+    answer = {"hypotheses": [_item(detail) for detail in details]}
+    asked = quoted({"count": len(details), "request": example.text})
+    return asked, json.dumps(answer, ensure_ascii=False)
+
+
+def _item(detail: Detail) -> Mapping[str, object]:
+    return {
+        "detail": detail.description,
+        "question": detail.question,
+        "statement": f"The request does not say: {detail.description[:1].lower()}{detail.description[1:]}.",
+        "importance": min(3, max(1, round(detail.importance))),
+        "options": list(detail.options[:4]),
+    }
+
+
+def _foremost(example: Example, count: int) -> list[Detail]:
+    return sorted(example.details, key=lambda detail: -detail.importance)[:count]
+
+
+def _worth(example: Example) -> float:
+    return example.similarity * example.weight
+
+
+def _same(text: str | None, request: str) -> bool:
+    """An example must never show the model the request it is asked about."""
+    return text is not None and " ".join(text.split()).casefold() == " ".join(request.split()).casefold()
+
+
+def _pay(pair: tuple[str, str], share: int, room: Budget) -> bool:
+    purse = Budget(min(share, room.left) - _TURN)
+    if not purse.spend("".join(pair)):
+        return False
+    room.spend("".join(pair))
+    room.left -= _TURN
+    return True
+
+
+def _turns(pairs: Iterable[tuple[str, str]]) -> Shots:
+    turns: list[Mapping[str, str]] = []
+    for asked, answered in pairs:
+        turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]
+    return tuple(turns)
