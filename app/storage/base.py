@@ -24,7 +24,11 @@ class MemorySet:
     vectors: NDArray[np.float32]
     """Shape (len(memories), dimensions), unit rows."""
     embedder: str
-    """The name of the embedder the vectors came from; '' where there are none."""
+    """The name of the embedder the vectors came from.
+
+    '' where there are none, or where they came from several and cannot be compared: `vectors` has no
+    columns then, and putting the same memories with new vectors mends it.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +50,10 @@ class Memories(Protocol):
         vectors: NDArray[np.float32],
         embedder: str,
     ) -> list[str]:
-        """Store all or nothing; the ids, in order. A known external_id keeps its id and is replaced."""
+        """Store all or nothing; the ids, in order. A known external_id keeps its id and is replaced.
+
+        So is a memory of this user with the same id; the id of another user's is a Conflict.
+        """
         ...
 
     async def load_memories(self, tenant: str, user_id: str) -> MemorySet: ...
@@ -85,19 +92,23 @@ class Interactions(Protocol):
         """Newest first."""
         ...
 
-    async def thread(self, tenant: str, user_id: str, session_id: str) -> list[tuple[Interaction, Selection | None]]:
+    async def thread(
+        self, tenant: str, user_id: str, session_id: str
+    ) -> list[tuple[Interaction, Selection | None]]:
         """The rounds of one thread, oldest first, each with what was selected."""
         ...
 
     async def add_selection(self, selection: Selection) -> tuple[Selection, bool]:
         """Store it. The row that stands afterwards, and whether this call made it.
 
-        Conflict where another selection stands for that request.
+        Conflict where another selection stands for that request; NotFound where there is no such request.
         """
         ...
 
-    async def set_outcome(self, tenant: str, request_id: str, outcome: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Keep the answer to a selection; the first one stands and is returned."""
+    async def set_outcome(
+        self, tenant: str, request_id: str, outcome: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        """Keep the answer to a selection; the first one stands and is returned. NotFound without one."""
         ...
 
     async def get_selection(self, tenant: str, request_id: str) -> Selection | None: ...
@@ -117,7 +128,14 @@ class Users(Protocol):
         ...
 
     async def erase_user(self, tenant: str, user_id: str) -> dict[str, int]:
-        """Delete every row about the user; how many by table, verified gone in the same transaction."""
+        """Delete every row about the user, verified gone in the same transaction.
+
+        How many by table, without the tables that held none.
+        """
+        ...
+
+    async def list_users(self, tenant: str | None) -> list[tuple[str, str]]:
+        """(tenant, user_id) of everyone who has a row; all tenants where None."""
         ...
 
     async def iterate_interactions(

@@ -1,0 +1,105 @@
+"""From DATABASE_URL to a store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sqlalchemy import URL, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from app.errors import ConfigError
+from app.storage.database import Database
+from app.storage.sql import SQLStore
+
+BUSY_SECONDS = 5.0
+"""How long a writer waits for another process before StorageError."""
+READERS = 4
+DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
+
+
+def open_store(url: str) -> SQLStore:
+    """A store on a database that `migrate(url)` has brought up to date; close it with `aclose`.
+
+    Connections are made on first use. Raises ConfigError for a URL of another kind.
+    """
+    return SQLStore(open_database(url))
+
+
+def open_database(url: str) -> Database:
+    target = parse_url(url)
+    if target.get_backend_name() == "sqlite":
+        return Database(reader=_sqlite_reader(target), writer=_sqlite_writer(target))
+    engine = create_async_engine(target, **_JSON)
+    return Database(reader=engine.execution_options(isolation_level="AUTOCOMMIT"), writer=engine)
+
+
+def parse_url(url: str) -> URL:
+    """The URL with an async driver; makes the folder of a SQLite file. Raises ConfigError."""
+    try:
+        target = make_url(url)
+    except ArgumentError:
+        raise ConfigError("DATABASE_URL is no URL; try sqlite:///data/embed-service.db") from None
+    backend = target.get_backend_name()
+    if backend not in DRIVERS:
+        raise ConfigError(f"DATABASE_URL names {backend}; use sqlite:///PATH or postgresql://...")
+    if backend == "sqlite":
+        _make_folder(target.database)
+    return target.set(drivername=DRIVERS[backend])
+
+
+def _make_folder(path: str | None) -> None:
+    if not path or path == ":memory:":
+        raise ConfigError("DATABASE_URL needs a file: sqlite:///PATH (a database in memory would be lost)")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+
+
+def _dumps(value: Any) -> str:
+    return orjson.dumps(value).decode()
+
+
+_JSON: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
+
+
+def _sqlite_reader(url: URL) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        isolation_level="AUTOCOMMIT",
+        skip_autocommit_rollback=True,
+        pool_size=READERS,
+        max_overflow=0,
+        pool_timeout=BUSY_SECONDS,
+        **_JSON,
+    )
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    return engine
+
+
+def _sqlite_writer(url: URL) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        # The driver begins at the first write, and takes the lock then: no upgrade, no deadlock.
+        connect_args={"isolation_level": "IMMEDIATE", "timeout": BUSY_SECONDS},
+        pool_size=1,
+        max_overflow=0,
+        pool_timeout=2 * BUSY_SECONDS,
+        pool_reset_on_return=None,  # every transaction has ended by then: see Database.write
+        **_JSON,
+    )
+    event.listen(engine.sync_engine, "connect", _set_pragmas)
+    return engine
+
+
+def _set_pragmas(connection: Any, _record: object) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout = {int(BUSY_SECONDS * 1000)}",
+        "journal_mode = WAL",
+        "synchronous = NORMAL",
+        "foreign_keys = ON",
+        "secure_delete = ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

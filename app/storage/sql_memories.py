@@ -1,0 +1,149 @@
+"""Memories in SQL: rows with their vectors, and a version that grows with every write."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import case, delete, insert, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.models import Memory
+from app.storage.base import MemorySet
+from app.storage.cursors import cut_page, decode_cursor
+from app.storage.database import Database
+from app.storage.database import insert as upsert
+from app.storage.rows import MEMORY_COLUMNS, memory_row, to_memory, to_vectors
+from app.storage.tables import memories, users
+
+T = TypeVar("T")
+BATCH = 500
+"""Rows a statement: the event loop gets its turn between two, inside one transaction."""
+
+
+class SQLMemories:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def put_memories(
+        self,
+        tenant: str,
+        user_id: str,
+        new: Sequence[Memory],
+        vectors: NDArray[np.float32],
+        embedder: str,
+    ) -> list[str]:
+        if not new:
+            return []
+        blobs = [row.tobytes() for row in np.ascontiguousarray(vectors, dtype="<f4")]
+        async with self._database.write() as connection:
+            await _bump_version(connection, tenant, user_id)
+            ids = await _settle_ids(connection, tenant, user_id, new)
+            rows = {
+                memory_id: {
+                    **memory_row(tenant, user_id, memory, memory_id),
+                    "embedder": embedder,
+                    "vector": blob,
+                }
+                for memory_id, memory, blob in zip(ids, new, blobs, strict=True)
+            }
+            await _replace(connection, tenant, user_id, rows)
+        return ids
+
+    async def load_memories(self, tenant: str, user_id: str) -> MemorySet:
+        owner = (memories.c.tenant == tenant, memories.c.user_id == user_id)
+        query = select(*MEMORY_COLUMNS, memories.c.embedder, memories.c.vector).where(*owner)
+        async with self._database.read() as connection:
+            # The version first: a write in between makes the set look older than it is, never newer.
+            version = await _version(connection, tenant, user_id)
+            rows = (await connection.execute(query.order_by(memories.c.created_at, memories.c.id))).all()
+        embedders = {row.embedder for row in rows}
+        alike = len(embedders) == 1
+        return MemorySet(
+            version=version,
+            memories=tuple(to_memory(row) for row in rows),
+            vectors=to_vectors([row.vector for row in rows])
+            if alike
+            else np.zeros((len(rows), 0), np.float32),
+            embedder=embedders.pop() if alike else "",
+        )
+
+    async def list_memories(
+        self, tenant: str, user_id: str, limit: int, cursor: str | None
+    ) -> tuple[list[Memory], str | None]:
+        query = select(*MEMORY_COLUMNS).where(memories.c.tenant == tenant, memories.c.user_id == user_id)
+        if cursor is not None:
+            query = query.where(tuple_(memories.c.created_at, memories.c.id) > decode_cursor(cursor))
+        query = query.order_by(memories.c.created_at, memories.c.id).limit(limit + 1)
+        async with self._database.read() as connection:
+            found = [to_memory(row) for row in await connection.execute(query)]
+        return cut_page(found, limit, lambda memory: (memory.created_at, memory.id))
+
+    async def delete_memory(self, tenant: str, memory_id: str) -> bool:
+        statement = delete(memories).where(memories.c.tenant == tenant, memories.c.id == memory_id)
+        async with self._database.write() as connection:
+            owner = (await connection.execute(statement.returning(memories.c.user_id))).scalar_one_or_none()
+            if owner is not None:
+                await _bump_version(connection, tenant, owner)
+        return owner is not None
+
+
+async def _bump_version(connection: AsyncConnection, tenant: str, user_id: str) -> None:
+    # Counting starts at the clock, so that a user erased and come back never meets an old version
+    # in somebody's cache.
+    statement = upsert(connection, users).values(
+        tenant=tenant, user_id=user_id, memory_version=time.time_ns() // 1000
+    )
+    later = case(
+        (users.c.memory_version > 0, users.c.memory_version + 1), else_=statement.excluded.memory_version
+    )
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=[users.c.tenant, users.c.user_id],
+            set_={"memory_version": later},
+        )
+    )
+
+
+async def _version(connection: AsyncConnection, tenant: str, user_id: str) -> int:
+    query = select(users.c.memory_version).where(users.c.tenant == tenant, users.c.user_id == user_id)
+    return (await connection.execute(query)).scalar_one_or_none() or 0
+
+
+async def _settle_ids(
+    connection: AsyncConnection, tenant: str, user_id: str, new: Sequence[Memory]
+) -> list[str]:
+    """The id each memory is kept under: an external_id met before has one already."""
+    external = list({memory.external_id for memory in new if memory.external_id is not None})
+    known: dict[str, str] = {}
+    for part in _batches(external):
+        query = select(memories.c.external_id, memories.c.id).where(
+            memories.c.tenant == tenant, memories.c.user_id == user_id, memories.c.external_id.in_(part)
+        )
+        known.update((row.external_id, row.id) for row in await connection.execute(query))
+    return [
+        memory.id if memory.external_id is None else known.setdefault(memory.external_id, memory.id)
+        for memory in new
+    ]
+
+
+async def _replace(
+    connection: AsyncConnection, tenant: str, user_id: str, rows: dict[str, dict[str, Any]]
+) -> None:
+    """Delete this user's rows of these ids, insert the new; another user's id is a Conflict."""
+    for part in _batches(list(rows)):
+        await connection.execute(
+            delete(memories).where(
+                memories.c.tenant == tenant, memories.c.user_id == user_id, memories.c.id.in_(part)
+            )
+        )
+    for batch in _batches(list(rows.values())):
+        await connection.execute(insert(memories), batch)
+
+
+def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]

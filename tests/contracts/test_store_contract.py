@@ -1,0 +1,382 @@
+"""What every store promises: the fake and the databases run the same tests."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+
+from app.errors import Conflict, InvalidInput, NotFound
+from app.models import Choice, Interaction, Memory
+from app.storage.base import Store
+from app.storage.cursors import encode_cursor
+from tests.nouns import (
+    NOON,
+    a_choice,
+    a_facet,
+    a_feedback,
+    a_memory,
+    a_selection,
+    an_interaction,
+    at,
+    unit_vectors,
+)
+
+NASTY = "Robert'); DROP TABLE users;-- é漢🦄 \u0085 \\ \" % _"
+
+
+async def put(store: Store, *memories: Memory, user: str = "ann", embedder: str = "static") -> list[str]:
+    return await store.put_memories("default", user, memories, unit_vectors(len(memories)), embedder)
+
+
+class TestMemories:
+    async def test_what_is_put_is_loaded_oldest_first_with_its_vector(self, store: Store) -> None:
+        full = a_memory(
+            "m1",
+            NASTY,
+            external_id="x",
+            thread="t",
+            position=3,
+            created_at=at(1),
+            metadata={"a": [1, None, {"b": 0.1}]},
+        )
+        plain = a_memory("m2", "")
+        assert await put(store, full, plain) == ["m1", "m2"]
+        loaded = await store.load_memories("default", "ann")
+        assert loaded.memories == (plain, full)
+        assert loaded.embedder == "static"
+        assert loaded.vectors.dtype == np.float32
+        np.testing.assert_array_equal(loaded.vectors, unit_vectors(2)[::-1])
+
+    async def test_a_user_without_memories(self, store: Store) -> None:
+        loaded = await store.load_memories("default", "nobody")
+        assert (loaded.version, loaded.memories, loaded.embedder) == (0, (), "")
+        assert loaded.vectors.shape[0] == 0
+        assert await put(store) == []
+        assert (await store.profile("default", "ann")).memory_version == 0
+
+    async def test_a_known_external_id_keeps_its_id_and_is_replaced(self, store: Store) -> None:
+        await put(store, a_memory("m1", "old", external_id="x"))
+        assert await put(store, a_memory("m2", "new", external_id="x")) == ["m1"]
+        (held,) = (await store.load_memories("default", "ann")).memories
+        assert held == a_memory("m1", "new", external_id="x")
+
+    async def test_the_same_external_id_twice_in_one_call_is_one_memory(self, store: Store) -> None:
+        twice = [a_memory("m1", "old", external_id="x"), a_memory("m2", "new", external_id="x")]
+        assert await put(store, *twice) == ["m1", "m1"]
+        assert [m.text for m in (await store.load_memories("default", "ann")).memories] == ["new"]
+
+    async def test_external_ids_belong_to_one_user(self, store: Store) -> None:
+        await put(store, a_memory("m1", external_id="x"))
+        assert await put(store, a_memory("m2", external_id="x"), user="bob") == ["m2"]
+        assert await store.put_memories(
+            "other", "ann", [a_memory("m1", external_id="x")], unit_vectors(1), "static"
+        ) == ["m1"]
+
+    async def test_put_is_all_or_nothing(self, store: Store) -> None:
+        await put(store, a_memory("m1"), user="bob")
+        with pytest.raises(Conflict):
+            await put(store, a_memory("m0"), a_memory("m1", "ann's now?"))
+        assert (await store.load_memories("default", "ann")).memories == ()
+        assert (await store.profile("default", "ann")).memory_version == 0
+        (bobs,) = (await store.load_memories("default", "bob")).memories
+        assert bobs.text == "likes tea"
+
+    async def test_every_write_makes_the_version_grow(self, store: Store) -> None:
+        versions = [0]
+        await put(store, a_memory("m1"))
+        versions.append((await store.load_memories("default", "ann")).version)
+        await put(store, a_memory("m1", "changed"))
+        versions.append((await store.load_memories("default", "ann")).version)
+        assert await store.delete_memory("default", "m1")
+        versions.append((await store.load_memories("default", "ann")).version)
+        assert versions == sorted(set(versions))
+        assert (await store.profile("default", "ann")).memory_version == versions[-1]
+        assert (await store.profile("default", "bob")).memory_version == 0
+
+    async def test_a_user_who_comes_back_after_erasure_has_a_new_version(self, store: Store) -> None:
+        await put(store, a_memory("m1"))
+        before = (await store.load_memories("default", "ann")).version
+        await store.erase_user("default", "ann")
+        assert (await store.profile("default", "ann")).memory_version == 0
+        await put(store, a_memory("m2"))
+        assert (await store.load_memories("default", "ann")).version > before
+
+    async def test_vectors_of_two_embedders_are_not_offered(self, store: Store) -> None:
+        await put(store, a_memory("m1"))
+        await put(store, a_memory("m2"), embedder="other")
+        mixed = await store.load_memories("default", "ann")
+        assert (mixed.embedder, mixed.vectors.shape, len(mixed.memories)) == ("", (2, 0), 2)
+        await put(store, *mixed.memories, embedder="other")
+        mended = await store.load_memories("default", "ann")
+        assert (mended.embedder, mended.vectors.shape) == ("other", (2, 4))
+
+    async def test_delete_knows_its_tenant(self, store: Store) -> None:
+        await put(store, a_memory("m1"))
+        assert not await store.delete_memory("other", "m1")
+        assert await store.delete_memory("default", "m1")
+        assert not await store.delete_memory("default", "m1")
+
+    async def test_pages_together_are_the_whole_list(self, store: Store) -> None:
+        memories = [a_memory(f"m{n}", created_at=at(n // 3)) for n in range(10)]
+        await put(store, *reversed(memories))
+        paged: list[Memory] = []
+        cursor: str | None = None
+        for _ in range(4):
+            page, cursor = await store.list_memories("default", "ann", 3, cursor)
+            paged += page
+        assert paged == memories
+        assert cursor is None
+
+    @pytest.mark.parametrize("cursor", ["", "x", "é", "bm9wZQ", "WzEsMl0", "W1tdLCJhIl0", "a" * 9999])
+    async def test_a_strange_cursor_is_invalid_input(self, store: Store, cursor: str) -> None:
+        with pytest.raises(InvalidInput):
+            await store.list_memories("default", "ann", 3, cursor)
+        with pytest.raises(InvalidInput):
+            await store.list_interactions("default", None, None, 3, cursor)
+
+    async def test_ten_thousand_in_one_call(self, store: Store) -> None:
+        many = [a_memory(f"m{n:05}", external_id=f"x{n}") for n in range(10_000)]
+        assert len(await put(store, *many)) == 10_000
+        again = [a_memory(f"n{n:05}", "new", external_id=f"x{n}") for n in range(10_000)]
+        assert await put(store, *again) == [memory.id for memory in many]
+        loaded = await store.load_memories("default", "ann")
+        assert loaded.vectors.shape == (10_000, 4)
+        assert {memory.text for memory in loaded.memories} == {"new"}
+
+
+class TestPersonas:
+    async def test_the_profile_holds_what_holds_now(self, store: Store) -> None:
+        held = a_facet("f1", evidence=("r1", "r2"), counter_evidence=("r3",), context=NASTY)
+        closed = a_facet("f0", valid_from=at(-9), valid_to=at(-1))
+        await store.save_facets("default", "ann", [held, closed])
+        await store.save_facets("default", "bob", [a_facet("f1", value="Go")])
+        await store.save_facets("other", "ann", [a_facet("f2", value="C")])
+        profile = await store.profile("default", "ann")
+        assert (profile.facets, profile.memory_version) == ((held,), 0)
+        assert await store.facet_history("default", "ann") == [closed, held]
+
+    async def test_the_same_id_replaces(self, store: Store) -> None:
+        await store.save_facets("default", "ann", [a_facet()])
+        closed, new = a_facet(valid_to=at(1)), a_facet("f2", value="Go", valid_from=at(1))
+        await store.save_facets("default", "ann", [closed, new])
+        assert (await store.profile("default", "ann")).facets == (new,)
+        assert await store.facet_history("default", "ann") == [closed, new]
+
+    async def test_a_stranger_has_an_empty_profile(self, store: Store) -> None:
+        await store.save_facets("default", "ann", [])
+        assert (await store.profile("default", "ann")).facets == ()
+        assert await store.facet_history("default", "ann") == []
+
+    async def test_saving_facets_leaves_the_memory_version(self, store: Store) -> None:
+        await put(store, a_memory())
+        before = (await store.profile("default", "ann")).memory_version
+        await store.save_facets("default", "ann", [a_facet()])
+        assert (await store.profile("default", "ann")).memory_version == before
+
+
+class TestInteractions:
+    async def test_what_is_added_is_got_back_whole(self, store: Store) -> None:
+        interaction = an_interaction(input_text=NASTY, answer={"x": [None, 1.5, NASTY]})
+        await store.add_interaction(interaction)
+        assert await store.get_interaction("default", "r1") == interaction
+        assert await store.get_interaction("other", "r1") is None
+
+    async def test_an_id_is_used_once_in_a_tenant(self, store: Store) -> None:
+        await store.add_interaction(an_interaction())
+        await store.add_interaction(an_interaction(tenant="other"))
+        with pytest.raises(Conflict):
+            await store.add_interaction(an_interaction(input_text="else"))
+
+    async def test_lists_are_newest_first_by_user_and_kind(self, store: Store) -> None:
+        asked = [an_interaction(f"r{n}", created_at=at(n)) for n in range(5)]
+        others = [an_interaction("q", kind="search"), an_interaction("p", user_id="bob", created_at=at(9))]
+        for interaction in (*asked, *others):
+            await store.add_interaction(interaction)
+        page, cursor = await store.list_interactions("default", "ann", "hypothesize", 3, None)
+        rest, end = await store.list_interactions("default", "ann", "hypothesize", 3, cursor)
+        assert page + rest == asked[::-1]
+        assert end is None
+        everyone, _ = await store.list_interactions("default", None, None, 10, None)
+        assert [one.id for one in everyone] == ["p", "r4", "r3", "r2", "r1", "r0", "q"]
+        assert await store.list_interactions("other", None, None, 10, None) == ([], None)
+
+    async def test_times_come_back_in_utc(self, store: Store) -> None:
+        local = datetime(2026, 3, 1, 1, 30, tzinfo=timezone(timedelta(hours=5, minutes=30)))
+        await store.add_interaction(an_interaction(created_at=local))
+        held = await store.get_interaction("default", "r1")
+        assert held is not None
+        assert held.created_at == local
+        assert held.created_at.utcoffset() == timedelta(0)
+        assert await store.list_interactions("default", "ann", None, 5, encode_cursor((local, "r1"))) == (
+            [],
+            None,
+        )
+
+    async def test_a_time_without_zone_is_invalid(self, store: Store) -> None:
+        with pytest.raises(InvalidInput):
+            await store.add_interaction(an_interaction(created_at=NOON.replace(tzinfo=None)))
+
+    @pytest.mark.parametrize(
+        "interaction", [an_interaction(input_text="\ud800"), an_interaction(answer={"text": "\udfff"})]
+    )
+    async def test_half_a_character_is_invalid_and_harms_nothing(
+        self, store: Store, interaction: Interaction
+    ) -> None:
+        with pytest.raises(InvalidInput):
+            await store.add_interaction(interaction)
+        assert await store.get_interaction("default", "r1") is None
+        await store.add_interaction(an_interaction())
+
+    async def test_a_thread_is_its_rounds_with_what_was_picked(self, store: Store) -> None:
+        first, second = an_interaction("r1"), an_interaction("r2", round=2, created_at=at(7))
+        for interaction in (
+            second,
+            first,
+            an_interaction("r3", session_id="s2"),
+            an_interaction("r4", user_id="bob"),
+        ):
+            await store.add_interaction(interaction)
+        await store.add_selection(a_selection("r1"))
+        assert await store.thread("default", "ann", "s1") == [(first, a_selection("r1")), (second, None)]
+
+    async def test_the_source_of_truth_is_oldest_first(self, store: Store) -> None:
+        later, first = an_interaction("r1", created_at=at(1)), an_interaction("r2")
+        foreign = an_interaction("r1", tenant="other", created_at=at(2))
+        for interaction in (later, first, foreign):
+            await store.add_interaction(interaction)
+        await store.add_selection(a_selection("r1"))
+        assert list(await store.iterate_interactions("default")) == [
+            (first, None),
+            (later, a_selection("r1")),
+        ]
+        assert list(await store.iterate_interactions(None, since=at(1))) == [
+            (later, a_selection("r1")),
+            (foreign, None),
+        ]
+
+
+class TestSelections:
+    async def test_the_same_twice_is_stored_once(self, store: Store) -> None:
+        await store.add_interaction(an_interaction())
+        assert await store.add_selection(a_selection()) == (a_selection(), True)
+        again = a_selection(created_at=at(60))
+        assert await store.add_selection(again) == (a_selection(), False)
+        assert await store.get_selection("default", "r1") == a_selection()
+        assert await store.get_selection("other", "r1") is None
+
+    @pytest.mark.parametrize("change", [{"option": "Go"}, {"hypothesis_id": None}, {"user_id": "bob"}])
+    async def test_another_one_is_a_conflict(self, store: Store, change: dict[str, str | None]) -> None:
+        await store.add_interaction(an_interaction())
+        await store.add_selection(a_selection())
+        with pytest.raises(Conflict):
+            await store.add_selection(a_selection(**change))
+        assert await store.get_selection("default", "r1") == a_selection()
+
+    async def test_none_without_a_request(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            await store.add_selection(a_selection())
+        assert await store.get_selection("default", "r1") is None
+
+    async def test_the_first_outcome_stands(self, store: Store) -> None:
+        await store.add_interaction(an_interaction())
+        await store.add_selection(a_selection())
+        assert await store.set_outcome("default", "r1", {"learned": ["a"]}) == {"learned": ["a"]}
+        assert await store.set_outcome("default", "r1", {"learned": []}) == {"learned": ["a"]}
+        stands, added = await store.add_selection(a_selection())
+        assert (stands.outcome, added) == ({"learned": ["a"]}, False)
+
+    async def test_an_outcome_needs_a_selection(self, store: Store) -> None:
+        with pytest.raises(NotFound):
+            await store.set_outcome("default", "r1", {})
+
+    async def test_of_many_at_once_one_is_made(self, store: Store) -> None:
+        await store.add_interaction(an_interaction())
+        made = await asyncio.gather(*(store.add_selection(a_selection()) for _ in range(20)))
+        assert sum(added for _, added in made) == 1
+
+
+class TestChoicesAndFeedback:
+    async def test_lists_are_per_user_oldest_first(self, store: Store) -> None:
+        late, early = a_choice("c1", created_at=at(2)), a_choice("c2", input_text=NASTY)
+        for choice in (late, early, a_choice("c3", user_id="bob"), a_choice("c1", tenant="other")):
+            await store.add_choice(choice)
+        assert await store.list_choices("default", "ann") == [early, late]
+        held: list[Choice] = await store.list_choices("other", "ann")
+        assert [choice.id for choice in held] == ["c1"]
+
+    async def test_feedback_keeps_every_word(self, store: Store) -> None:
+        full = a_feedback("b1", comment=NASTY, correction="", useful=("m1",), not_useful=("m2", "m3"))
+        bare = a_feedback("b2", request_id=None, rating=-0.25, created_at=at(10))
+        for item in (bare, full):
+            await store.add_feedback(item)
+        assert await store.list_feedback("default", "ann") == [full, bare]
+        with pytest.raises(Conflict):
+            await store.add_feedback(bare)
+
+
+class TestUsers:
+    TABLES = ("memories", "facets", "selections", "interactions", "choices", "feedback", "users")
+
+    async def fill(self, store: Store, user: str, suffix: str = "") -> None:
+        await put(store, a_memory(f"m{suffix}", metadata={"a": 1}), user=user)
+        await store.save_facets("default", user, [a_facet(), a_facet("f2", valid_to=at(1))])
+        await store.add_interaction(an_interaction(f"r{suffix}", user_id=user))
+        await store.add_selection(a_selection(f"r{suffix}", user_id=user))
+        await store.add_choice(a_choice(f"c{suffix}", user_id=user))
+        await store.add_feedback(a_feedback(f"b{suffix}", user_id=user))
+
+    async def test_export_has_every_row_without_vectors(self, store: Store) -> None:
+        await self.fill(store, "ann")
+        exported = await store.export_user("default", "ann")
+        assert {name: len(rows) for name, rows in exported.items()} == dict.fromkeys(self.TABLES, 1) | {
+            "facets": 2
+        }
+        (memory,) = exported["memories"]
+        version = exported["users"][0].pop("memory_version")
+        assert version == (await store.profile("default", "ann")).memory_version
+        assert memory == {
+            "tenant": "default", "user_id": "ann", "id": "m", "text": "likes tea", "external_id": None,
+            "thread": None, "position": None, "kind": "note", "importance": 0.5,
+            "created_at": "2026-11-21T12:00:00.123456+00:00", "metadata": {"a": 1}, "embedder": "static",
+        }  # fmt: skip
+        assert exported["facets"][1]["valid_to"] == at(1).isoformat()
+        assert exported["selections"][0] == {
+            "tenant": "default", "request_id": "r", "user_id": "ann", "hypothesis_id": "h1", "option": "Python",
+            "free_text": None, "created_at": at(5).isoformat(), "outcome": None,
+        }  # fmt: skip
+        assert exported["interactions"][0]["answer"] == an_interaction("r").answer
+        assert exported["choices"][0]["options"] == ["with garden", "in town"]
+        assert exported["feedback"][0]["rating"] == 1.0
+
+    async def test_erasure_reaches_every_table_and_nobody_else(self, store: Store) -> None:
+        await self.fill(store, "ann", "1")
+        await self.fill(store, "bob", "2")
+        bob = await store.export_user("default", "bob")
+        assert await store.erase_user("default", "ann") == dict.fromkeys(self.TABLES, 1) | {"facets": 2}
+        assert await store.export_user("default", "ann") == {table: [] for table in self.TABLES}
+        assert await store.export_user("default", "bob") == bob
+        assert await store.list_users("default") == [("default", "bob")]
+
+    async def test_erasing_a_stranger_gives_an_empty_receipt(self, store: Store) -> None:
+        await self.fill(store, "ann")
+        assert await store.erase_user("other", "ann") == {}
+        assert await store.erase_user("default", "ann'--") == {}
+        assert len((await store.export_user("default", "ann"))["memories"]) == 1
+
+    async def test_everyone_with_a_row_is_listed(self, store: Store) -> None:
+        await store.add_choice(a_choice(user_id="cho"))
+        await store.add_feedback(a_feedback(user_id="fay", request_id=None))
+        await store.add_interaction(an_interaction(tenant="other"))
+        await put(store, a_memory())
+        assert await store.list_users("default") == [
+            ("default", "ann"),
+            ("default", "cho"),
+            ("default", "fay"),
+        ]
+        assert len(await store.list_users(None)) == 4
+
+    async def test_ping(self, store: Store) -> None:
+        await store.ping()

@@ -1,0 +1,283 @@
+"""Fakes that keep the promises of the seams; the contract suites run on them too."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, fields, replace
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.errors import Conflict, InvalidInput, NotFound, StorageError
+from app.models import Choice, Facet, Feedback, Interaction, InteractionKind, Memory, Selection
+from app.storage.base import MemorySet, Profile
+from app.storage.cursors import cut_page, decode_cursor
+
+Key = tuple[str, str]
+N = TypeVar("N", Interaction, Selection, Choice, Feedback, Memory, Facet)
+
+
+class MemoryStore:
+    """app.storage.base.Store in dicts. `broken = True` makes every call raise StorageError."""
+
+    def __init__(self) -> None:
+        self.broken = False
+        self._versions: dict[Key, int] = {}
+        self._clock = itertools.count(1)
+        self._memories: dict[Key, tuple[str, Memory, NDArray[np.float32], str]] = {}
+        self._facets: dict[Key, dict[str, Facet]] = {}
+        self._interactions: dict[Key, Interaction] = {}
+        self._selections: dict[Key, Selection] = {}
+        self._choices: dict[Key, Choice] = {}
+        self._feedback: dict[Key, Feedback] = {}
+
+    async def put_memories(
+        self,
+        tenant: str,
+        user_id: str,
+        memories: Sequence[Memory],
+        vectors: NDArray[np.float32],
+        embedder: str,
+    ) -> list[str]:
+        self._check()
+        kept = dict(self._memories)
+        ids = []
+        for memory, vector in zip(memories, vectors, strict=True):
+            memory_id = self._known_id(kept, tenant, user_id, memory)
+            holder = kept.get((tenant, memory_id))
+            if holder is not None and holder[0] != user_id:
+                raise Conflict
+            frozen = replace(_stored(memory), id=memory_id)
+            kept[tenant, memory_id] = (user_id, frozen, np.array(vector, np.float32), embedder)
+            ids.append(memory_id)
+        if ids:
+            self._memories = kept
+            self._versions[tenant, user_id] = next(self._clock)
+        return ids
+
+    @staticmethod
+    def _known_id(
+        kept: Mapping[Key, tuple[str, Memory, Any, str]], tenant: str, user_id: str, memory: Memory
+    ) -> str:
+        if memory.external_id is not None:
+            for (owner_tenant, memory_id), (owner, held, _, _) in kept.items():
+                if (owner_tenant, owner, held.external_id) == (tenant, user_id, memory.external_id):
+                    return memory_id
+        return memory.id
+
+    async def load_memories(self, tenant: str, user_id: str) -> MemorySet:
+        rows = self._rows(tenant, user_id)
+        embedders = {embedder for _, _, embedder in rows}
+        alike = len(embedders) == 1
+        return MemorySet(
+            version=self._versions.get((tenant, user_id), 0),
+            memories=tuple(memory for memory, _, _ in rows),
+            vectors=np.stack([vector for _, vector, _ in rows])
+            if alike
+            else np.zeros((len(rows), 0), np.float32),
+            embedder=embedders.pop() if alike else "",
+        )
+
+    def _rows(self, tenant: str, user_id: str) -> list[tuple[Memory, NDArray[np.float32], str]]:
+        self._check()
+        rows = [
+            (memory, vector, embedder)
+            for (owner_tenant, _), (owner, memory, vector, embedder) in self._memories.items()
+            if (owner_tenant, owner) == (tenant, user_id)
+        ]
+        return sorted(rows, key=lambda row: (row[0].created_at, row[0].id))
+
+    async def list_memories(
+        self, tenant: str, user_id: str, limit: int, cursor: str | None
+    ) -> tuple[list[Memory], str | None]:
+        after = decode_cursor(cursor) if cursor is not None else None
+        found = [memory for memory, _, _ in self._rows(tenant, user_id)]
+        rest = [memory for memory in found if after is None or (memory.created_at, memory.id) > after]
+        return cut_page(rest, limit, lambda memory: (memory.created_at, memory.id))
+
+    async def delete_memory(self, tenant: str, memory_id: str) -> bool:
+        self._check()
+        row = self._memories.pop((tenant, memory_id), None)
+        if row is None:
+            return False
+        self._versions[tenant, row[0]] = next(self._clock)
+        return True
+
+    async def profile(self, tenant: str, user_id: str) -> Profile:
+        held = [facet for facet in await self.facet_history(tenant, user_id) if facet.valid_to is None]
+        return Profile(tuple(held), self._versions.get((tenant, user_id), 0))
+
+    async def facet_history(self, tenant: str, user_id: str) -> list[Facet]:
+        self._check()
+        held = self._facets.get((tenant, user_id), {}).values()
+        return sorted(held, key=lambda facet: (facet.valid_from, facet.id))
+
+    async def save_facets(self, tenant: str, user_id: str, facets: Sequence[Facet]) -> None:
+        self._check()
+        stored = {facet.id: _stored(facet) for facet in facets}
+        if stored:
+            self._versions.setdefault((tenant, user_id), 0)
+            self._facets.setdefault((tenant, user_id), {}).update(stored)
+
+    async def add_interaction(self, interaction: Interaction) -> None:
+        self._add(self._interactions, (interaction.tenant, interaction.id), interaction)
+
+    def _add(self, table: dict[Key, N], key: Key, noun: N) -> None:
+        self._check()
+        if key in table:
+            raise Conflict
+        table[key] = _stored(noun)
+
+    async def get_interaction(self, tenant: str, request_id: str) -> Interaction | None:
+        self._check()
+        return self._interactions.get((tenant, request_id))
+
+    async def list_interactions(
+        self, tenant: str, user_id: str | None, kind: InteractionKind | None, limit: int, cursor: str | None
+    ) -> tuple[list[Interaction], str | None]:
+        before = decode_cursor(cursor) if cursor is not None else None
+        found = [
+            interaction
+            for interaction, _ in reversed(await self.iterate_interactions(tenant))
+            if user_id in (None, interaction.user_id) and kind in (None, interaction.kind)
+        ]
+        rest = [one for one in found if before is None or (one.created_at, one.id) < before]
+        return cut_page(rest, limit, lambda one: (one.created_at, one.id))
+
+    async def thread(
+        self, tenant: str, user_id: str, session_id: str
+    ) -> list[tuple[Interaction, Selection | None]]:
+        return [
+            (interaction, selection)
+            for interaction, selection in await self.iterate_interactions(tenant)
+            if (interaction.user_id, interaction.session_id) == (user_id, session_id)
+        ]
+
+    async def add_selection(self, selection: Selection) -> tuple[Selection, bool]:
+        self._check()
+        key = (selection.tenant, selection.request_id)
+        if key not in self._interactions:
+            raise NotFound
+        added = key not in self._selections
+        stands = self._selections.setdefault(key, _stored(selection))
+        if replace(stands, created_at=selection.created_at, outcome=selection.outcome) != selection:
+            raise Conflict
+        return stands, added
+
+    async def set_outcome(
+        self, tenant: str, request_id: str, outcome: Mapping[str, Any]
+    ) -> Mapping[str, Any]:
+        stands = await self.get_selection(tenant, request_id)
+        if stands is None:
+            raise NotFound
+        if stands.outcome is None:
+            stands = _stored(replace(stands, outcome=outcome))
+            self._selections[tenant, request_id] = stands
+        assert stands.outcome is not None
+        return stands.outcome
+
+    async def get_selection(self, tenant: str, request_id: str) -> Selection | None:
+        self._check()
+        return self._selections.get((tenant, request_id))
+
+    async def add_choice(self, choice: Choice) -> None:
+        self._add(self._choices, (choice.tenant, choice.id), choice)
+
+    async def list_choices(self, tenant: str, user_id: str) -> list[Choice]:
+        self._check()
+        return _of_user(self._choices, tenant, user_id)
+
+    async def add_feedback(self, feedback: Feedback) -> None:
+        self._add(self._feedback, (feedback.tenant, feedback.id), feedback)
+
+    async def list_feedback(self, tenant: str, user_id: str) -> list[Feedback]:
+        self._check()
+        return _of_user(self._feedback, tenant, user_id)
+
+    async def export_user(self, tenant: str, user_id: str) -> dict[str, list[dict[str, Any]]]:
+        self._check()
+        owner = {"tenant": tenant, "user_id": user_id}
+        version = self._versions.get((tenant, user_id))
+        embedded = [(memory, embedder) for memory, _, embedder in self._rows(tenant, user_id)]
+        rows: dict[str, list[dict[str, Any]]] = {
+            "memories": [owner | asdict(memory) | {"embedder": name} for memory, name in embedded],
+            "facets": [owner | asdict(f) for f in self._facets.get((tenant, user_id), {}).values()],
+            "selections": [asdict(row) for row in _of_user(self._selections, tenant, user_id)],
+            "interactions": [asdict(row) for row in _of_user(self._interactions, tenant, user_id)],
+            "choices": [asdict(row) for row in _of_user(self._choices, tenant, user_id)],
+            "feedback": [asdict(row) for row in _of_user(self._feedback, tenant, user_id)],
+            "users": [] if version is None else [owner | {"memory_version": version}],
+        }
+        return {name: _json(table) for name, table in rows.items()}
+
+    async def erase_user(self, tenant: str, user_id: str) -> dict[str, int]:
+        counts = {name: len(rows) for name, rows in (await self.export_user(tenant, user_id)).items()}
+        self._memories = {
+            key: row for key, row in self._memories.items() if (key[0], row[0]) != (tenant, user_id)
+        }
+        for table in (self._interactions, self._selections, self._choices, self._feedback):
+            for key in [key for key, row in table.items() if (row.tenant, row.user_id) == (tenant, user_id)]:
+                del table[key]  # type: ignore[attr-defined]
+        self._facets.pop((tenant, user_id), None)
+        self._versions.pop((tenant, user_id), None)
+        return {name: count for name, count in counts.items() if count}
+
+    async def list_users(self, tenant: str | None) -> list[tuple[str, str]]:
+        self._check()
+        tables = (self._interactions, self._selections, self._choices, self._feedback)
+        everyone = {(row.tenant, row.user_id) for table in tables for row in table.values()}
+        everyone |= set(self._versions)
+        return sorted(user for user in everyone if tenant in (None, user[0]))
+
+    async def iterate_interactions(
+        self, tenant: str | None, since: datetime | None = None
+    ) -> Sequence[tuple[Interaction, Selection | None]]:
+        self._check()
+        rows = sorted(self._interactions.values(), key=lambda row: (row.created_at, row.tenant, row.id))
+        return [
+            (row, self._selections.get((row.tenant, row.id)))
+            for row in rows
+            if tenant in (None, row.tenant) and (since is None or row.created_at >= since)
+        ]
+
+    async def ping(self) -> None:
+        self._check()
+
+    async def aclose(self) -> None:
+        self.broken = True
+
+    def _check(self) -> None:
+        if self.broken:
+            raise StorageError
+
+
+def _of_user(table: Mapping[Key, N], tenant: str, user_id: str) -> list[N]:
+    rows = [row for row in table.values() if (row.tenant, row.user_id) == (tenant, user_id)]  # type: ignore[union-attr]
+    return sorted(rows, key=lambda row: row.created_at)  # type: ignore[union-attr]
+
+
+def _stored(noun: N) -> N:
+    """A copy as a database gives it back: JSON made anew, times in UTC; InvalidInput where none can be."""
+    changes: dict[str, Any] = {}
+    for name in (field.name for field in fields(noun)):
+        value = getattr(noun, name)
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                raise InvalidInput(f"{value} has no time zone")
+            changes[name] = value.astimezone(UTC)
+        elif isinstance(value, Mapping):
+            changes[name] = _json(dict(value))
+        else:
+            _json(value)
+    return replace(noun, **changes)
+
+
+def _json(value: Any) -> Any:
+    try:
+        return orjson.loads(orjson.dumps(value))
+    except orjson.JSONEncodeError as error:
+        raise InvalidInput(str(error)) from error

@@ -1,0 +1,117 @@
+"""Nouns for tests: one builder each, everything defaulted."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.models import Choice, Facet, Feedback, Interaction, Memory, Selection
+
+NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """So many seconds after NOON."""
+    return NOON + timedelta(seconds=seconds)
+
+
+def a_memory(id: str = "m1", text: str = "likes tea", **fields: Any) -> Memory:  # noqa: A002
+    defaults: dict[str, Any] = {
+        "external_id": None,
+        "thread": None,
+        "position": None,
+        "kind": "note",
+        "importance": 0.5,
+        "created_at": NOON,
+    }
+    return Memory(id=id, text=text, **{**defaults, **fields})
+
+
+def unit_vectors(count: int, dimensions: int = 4, seed: int = 0) -> NDArray[np.float32]:
+    rows = np.random.default_rng(seed).normal(size=(count, dimensions)).astype(np.float32)
+    unit: NDArray[np.float32] = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+    return unit
+
+
+def a_facet(id: str = "f1", **fields: Any) -> Facet:  # noqa: A002
+    defaults: dict[str, Any] = {
+        "name": "programming language",
+        "value": "Python",
+        "rejected": ("Go", "Rust"),
+        "confidence": 0.8,
+        "evidence": ("r1",),
+        "counter_evidence": (),
+        "valid_from": NOON,
+        "valid_to": None,
+        "producer": "local",
+        "context": "build api",
+    }
+    return Facet(id=id, **{**defaults, **fields})
+
+
+def a_hypothesis(id: str = "h1", question: str = "Which language?") -> dict[str, Any]:  # noqa: A002
+    return {"id": id, "question": question, "options": ["Python", "Go"], "confidence": {"raw": 0.6}}
+
+
+def an_interaction(id: str = "r1", **fields: Any) -> Interaction:  # noqa: A002
+    defaults: dict[str, Any] = {
+        "tenant": "default",
+        "user_id": "ann",
+        "kind": "hypothesize",
+        "session_id": "s1",
+        "round": 1,
+        "created_at": NOON,
+        "input_text": "build api",
+        "answer": {"request_id": id, "hypotheses": [a_hypothesis("h1"), a_hypothesis("h2", "Which store?")]},
+        "record": {
+            "messages": [{"role": "user", "content": "build api"}],
+            "prompt_version": "p1",
+            "backend": "vllm",
+            "model": "small",
+            "adapter": None,
+            "candidates": [{"id": "h1", "score": 0.6}, {"id": "h2", "score": 0.4}],
+        },
+    }
+    return Interaction(id=id, **{**defaults, **fields})
+
+
+def a_selection(request_id: str = "r1", **fields: Any) -> Selection:
+    defaults: dict[str, Any] = {
+        "tenant": "default",
+        "user_id": "ann",
+        "hypothesis_id": "h1",
+        "option": "Python",
+        "free_text": None,
+        "created_at": at(5),
+    }
+    return Selection(request_id=request_id, **{**defaults, **fields})
+
+
+def a_choice(id: str = "c1", **fields: Any) -> Choice:  # noqa: A002
+    defaults: dict[str, Any] = {
+        "tenant": "default",
+        "user_id": "ann",
+        "input_text": "a flat",
+        "options": ("with garden", "in town"),
+        "selected": "in town",
+        "created_at": NOON,
+    }
+    return Choice(id=id, **{**defaults, **fields})
+
+
+def a_feedback(id: str = "b1", **fields: Any) -> Feedback:  # noqa: A002
+    defaults: dict[str, Any] = {
+        "tenant": "default",
+        "user_id": "ann",
+        "request_id": "r1",
+        "rating": 1.0,
+        "comment": None,
+        "correction": None,
+        "useful": (),
+        "not_useful": (),
+        "created_at": at(9),
+    }
+    return Feedback(id=id, **{**defaults, **fields})
