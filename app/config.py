@@ -24,7 +24,7 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on; vLLM's own default is 8000")
     database_url: str = Field(
-        "sqlite+aiosqlite:///data/embed.db", description="SQLAlchemy URL; migrated at the start"
+        "sqlite:///data/embed.db", description="SQLAlchemy URL; migrated at the start"
     )
     playbook: str = Field(
         "shipped", description="shipped, none, or the path of a playbook file in JSON lines (.jsonl or .jsonl.gz)"
@@ -83,7 +83,6 @@ class Settings(BaseSettings):
         (), description="tenant:scopes:sha256hex entries, comma-separated; scopes use+train+admin; unset: no keys"
     )
     max_body_bytes: int = Field(8_388_608, ge=1024, description="Largest request body")
-    max_input_chars: int = Field(16_000, ge=100, description="Longest input_text, query or option, in characters")
     max_in_flight: int = Field(64, ge=1, le=10_000, description="Requests to the backend at a time")
     max_queued: int = Field(256, ge=0, le=100_000, description="Requests that may wait for the backend")
     max_in_flight_requests: int = Field(
@@ -121,8 +120,8 @@ class Settings(BaseSettings):
     @field_validator("database_url")
     @classmethod
     def _is_async_database(cls, value: str) -> str:
-        if not value.startswith(("sqlite+aiosqlite:///", "postgresql+asyncpg://")):
-            raise ValueError("begin it with sqlite+aiosqlite:/// or postgresql+asyncpg://")
+        if not value.startswith(("sqlite", "postgresql")):
+            raise ValueError("begin it with sqlite:/// or postgresql://")
         return value
 
     @field_validator("api_keys")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import numpy as np
 import pytest
@@ -268,7 +269,7 @@ class TestSelections:
         assert await store.get_selection("other", "r1") is None
 
     @pytest.mark.parametrize("change", [{"option": "Go"}, {"hypothesis_id": None}, {"user_id": "bob"}])
-    async def test_another_one_is_a_conflict(self, store: Store, change: dict[str, str | None]) -> None:
+    async def test_another_one_is_a_conflict(self, store: Store, change: dict[str, Any]) -> None:
         await store.add_interaction(an_interaction())
         await store.add_selection(a_selection())
         with pytest.raises(Conflict):
@@ -344,8 +345,8 @@ class TestUsers:
         }  # fmt: skip
         assert exported["facets"][1]["valid_to"] == at(1).isoformat()
         assert exported["selections"][0] == {
-            "tenant": "default", "request_id": "r", "user_id": "ann", "hypothesis_id": "h1", "option": "Python",
-            "free_text": None, "created_at": at(5).isoformat(), "outcome": None,
+            "tenant": "default", "request_id": "r", "user_id": "ann", "hypothesis_id": "h1",
+            "option": "Python", "free_text": None, "created_at": at(5).isoformat(), "outcome": None,
         }  # fmt: skip
         assert exported["interactions"][0]["answer"] == an_interaction("r").answer
         assert exported["choices"][0]["options"] == ["with garden", "in town"]

@@ -1,0 +1,66 @@
+"""Is it alive, can it answer, what is behind it."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Response
+from pydantic import BaseModel
+
+from app import __version__
+from app.api.deps import ServicesDep, TenantDep
+from app.api.json import JSON, StrictRoute
+from app.api.problems import responses
+
+router = APIRouter(tags=["operations"], route_class=StrictRoute)
+
+
+class Alive(BaseModel):
+    status: str
+
+
+class BackendStatus(BaseModel):
+    name: str
+    ok: bool
+    detail: str
+    model: str
+    version: str
+    adapters: list[str]
+
+
+class Status(BaseModel):
+    version: str
+    backend: BackendStatus
+    training_data: dict[str, object]
+
+
+@router.get("/health/live", response_model=Alive)
+async def live() -> Response:
+    """The event loop turns."""
+    return JSON({"status": "ok"})
+
+
+@router.get("/health/ready", response_model=Alive, responses=responses(503))
+async def ready(services: ServicesDep) -> Response:
+    """The database answers, so requests can be answered: what a backend cannot do, the local one does."""
+    await services.store.ping()
+    return JSON({"status": "ok"})
+
+
+@router.get("/v1/status", response_model=Status, responses=responses(401, 403, 503))
+async def status(services: ServicesDep, tenant: TenantDep) -> Response:
+    """The configured backend as it answers now, and what is being collected."""
+    del tenant
+    health = await services.slm.ping()
+    return JSON(
+        {
+            "version": __version__,
+            "backend": {
+                "name": services.slm.name,
+                "ok": health.ok,
+                "detail": health.detail,
+                "model": health.model,
+                "version": health.version,
+                "adapters": list(health.adapters),
+            },
+            "training_data": services.collector.stats(),
+        }
+    )

@@ -1,0 +1,63 @@
+"""The command line: the second door. No business logic."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from app.config import Settings, load_settings
+from app.errors import ServiceError
+from app.storage.open import migrate
+from app.wiring import open_services
+
+cli = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+
+
+@cli.callback()
+def door() -> None:
+    """Clarifying hypotheses in front of an assistant."""
+
+
+@cli.command()
+def serve() -> None:
+    """Serve HTTP at HOST and PORT until interrupted."""
+    settings = load_settings()
+    url = f"http://{settings.host}:{settings.port}"
+    typer.echo(f"Embed Service at {url} (SLM_IMPL={settings.slm_impl}); API at {url}/docs. Try:\n")
+    typer.echo(f"""curl -s {url}/v1/hypothesize -H 'content-type: application/json' \\
+  -d '{{"user_id": "ada", "input_text": "build api"}}'\n""")
+    uvicorn.run("app.main:create_app", factory=True, host=settings.host, port=settings.port, log_level="warning")
+
+
+@cli.command("migrate")
+def migrate_database() -> None:
+    """Bring the database of DATABASE_URL up to date."""
+    settings = load_settings()
+    asyncio.run(migrate(settings.database_url))
+    typer.echo("The database is up to date.")
+
+
+@cli.command()
+def export(directory: Annotated[Path, typer.Argument(help="Where the four JSONL files go")]) -> None:
+    """Rebuild the training files from the database."""
+    lines = asyncio.run(_export(load_settings(), directory))
+    for name, count in lines.items():
+        typer.echo(f"{count:8d} {name}")
+
+
+async def _export(settings: Settings, directory: Path) -> dict[str, int]:
+    async with open_services(settings) as services:
+        return await services.privacy.export_training(directory)
+
+
+def main() -> None:
+    """Entry point: an error of ours is one line on stderr and exit status 1."""
+    try:
+        cli()
+    except ServiceError as error:
+        sys.exit(f"embed-service: {error.detail}")

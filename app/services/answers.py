@@ -1,0 +1,161 @@
+"""The shape of an answer, and the row that keeps it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from app.clients.slm.base import Call, Completion
+from app.models import Enrichment, Facet, Hypothesis, Interaction, RankedMemory
+from app.services.context import Fitted
+
+VAGUE_BELOW = 0.5
+_FACETS_SHOWN = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What the backends said; None and empty where the thread was over and nobody was asked."""
+
+    clarity: Completion[float] | None
+    written: Completion[list[Hypothesis]] | None
+    from_playbook: Sequence[Hypothesis]
+    enriched: Completion[Enrichment] | None = None
+    other_calls: int = 0
+    backend: str = ""
+    known_clarity: float = 1.0
+
+    @classmethod
+    def closed(cls, backend: str, clarity: float) -> Draft:
+        """Nobody was asked; the clarity is that of the last round."""
+        return cls(None, None, (), backend=backend, known_clarity=clarity)
+
+    @property
+    def completions(self) -> list[Completion[Any]]:
+        return [done for done in (self.written, self.clarity, self.enriched) if done is not None]
+
+    @property
+    def calls(self) -> int:
+        return self.other_calls + sum(done.usage.calls for done in self.completions)
+
+    @property
+    def reason(self) -> str | None:
+        """Why another backend answered, from the first completion that was degraded."""
+        return next((done.reason for done in self.completions if done.degraded), None)
+
+
+def named_call(call: Call, session_id: str, lora_name: str | None) -> Call:
+    """The call with its thread and, where the caller named one, the adapter it insists on."""
+    return replace(call, session_id=session_id, adapter=lora_name, adapter_required=lora_name is not None)
+
+
+def body(
+    *,
+    call: Call,
+    round_: int,
+    draft: Draft,
+    hypotheses: Sequence[Hypothesis],
+    memories: Sequence[RankedMemory],
+    facets: Sequence[Facet],
+    tokens: int,
+    total_ms: float,
+    backend_ms: float,
+) -> dict[str, Any]:
+    """The answer of the contract."""
+    clarity = round(draft.known_clarity if draft.clarity is None else draft.clarity.value, 4)
+    return {
+        "request_id": call.request_id,
+        "session_id": call.session_id,
+        "round": round_,
+        "needs_clarification": draft.written is not None and clarity < VAGUE_BELOW,
+        "clarity": clarity,
+        "hypotheses": [_hypothesis(one) for one in hypotheses],
+        "auto_advance": None,
+        "context": {
+            "memories": [
+                {"id": m.memory.id, "external_id": m.memory.external_id, "text": m.memory.text} for m in memories
+            ],
+            "facets": [{"name": facet.name, "value": facet.value} for facet in facets[:_FACETS_SHOWN]],
+            "enrichment": None if draft.enriched is None else asdict(draft.enriched.value),
+            "tokens": tokens,
+        },
+        "backend": _backend(draft),
+        "timings_ms": {
+            "total": round(total_ms, 2),
+            "backend": round(backend_ms, 2),
+            "backend_calls": draft.calls,
+        },
+    }
+
+
+def interaction(
+    user_id: str,
+    input_text: str,
+    call: Call,
+    answer: dict[str, Any],
+    draft: Draft,
+    assumed: Sequence[tuple[Hypothesis, Facet]],
+    fitted: Fitted,
+) -> Interaction:
+    """The row that everything learned is folded from."""
+    written = draft.written
+    return Interaction(
+        id=call.request_id,
+        tenant=call.tenant,
+        user_id=user_id,
+        kind="hypothesize",
+        session_id=call.session_id or call.request_id,
+        round=answer["round"],
+        created_at=datetime.now(UTC),
+        input_text=input_text,
+        answer=answer,
+        record={
+            "messages": [dict(message) for message in written.messages] if written else [],
+            "prompt_version": written.prompt_version if written else "",
+            "backend": answer["backend"]["name"],
+            "model": answer["backend"]["model"],
+            "adapter": answer["backend"]["adapter"],
+            "candidates": [
+                {"id": h["id"], "text": h["question"], "score": h["confidence"]["raw"], "scores": {}}
+                for h in answer["hypotheses"]
+            ],
+            "context": dict(fitted.context),
+            "conversation": [{"role": turn.role, "content": turn.content} for turn in fitted.conversation],
+            "assumptions": [
+                {"detail": hypothesis.detail, "option": facet.value, "source": "persona"}
+                for hypothesis, facet in assumed
+            ],
+        },
+    )
+
+
+def _hypothesis(one: Hypothesis) -> dict[str, Any]:
+    return {
+        "id": one.id,
+        "detail": one.detail,
+        "question": one.question,
+        "statement": one.statement,
+        "importance": one.importance,
+        "options": list(one.options),
+        "confidence": {
+            "raw": one.confidence.raw,
+            "calibrated": one.confidence.calibrated,
+            "labels": one.confidence.labels,
+            "method": one.confidence.method,
+        },
+        "producer": one.producer,
+    }
+
+
+def _backend(draft: Draft) -> dict[str, Any]:
+    done = draft.written
+    return {
+        "name": draft.backend if done is None else done.producer,
+        "model": "" if done is None else done.model,
+        "adapter": None if done is None else done.adapter,
+        "arm": None,
+        "degraded": any(completion.degraded for completion in draft.completions),
+        "reason": draft.reason,
+    }

@@ -1,0 +1,51 @@
+"""Services: what both doors receive, an index of what the product can do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.clients.slm.base import SLMClient
+from app.services.hypothesizer import Hypothesizer
+from app.services.learner import Learner
+from app.services.memories import MemoryService
+from app.services.persona import PersonaService
+from app.services.playbook import Playbook
+from app.services.privacy import Privacy
+from app.services.ranking import RankingService
+from app.services.recall import Recall
+from app.services.training import TrainingDataCollector
+from app.storage.base import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """One entry of API_KEYS: whose key, what it may do, and its SHA-256."""
+
+    tenant: str
+    scopes: frozenset[str]
+    digest: str
+
+    @classmethod
+    def parse(cls, entry: str) -> Access:
+        """From `tenant:scopes:sha256hex`, scopes joined by +."""
+        tenant, scopes, digest = entry.split(":")
+        return cls(tenant, frozenset(scopes.split("+")), digest.lower())
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Everything open, as plain attributes."""
+
+    hypothesizer: Hypothesizer
+    learner: Learner
+    memories: MemoryService
+    ranking: RankingService
+    recall: Recall
+    persona: PersonaService
+    playbook: Playbook
+    privacy: Privacy
+    collector: TrainingDataCollector
+    store: Store
+    slm: SLMClient
+    access: tuple[Access, ...]
+    request_timeout: float

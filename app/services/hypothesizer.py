@@ -1,0 +1,183 @@
+"""The conductor of POST /v1/hypothesize: who is asking, what is open, what to ask first."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app.clients.embedding.base import Embedder
+from app.clients.slm.base import (
+    Call,
+    Completion,
+    EnrichContext,
+    GenerateHypotheses,
+    JudgeClarity,
+    SLMClient,
+)
+from app.models import Example, Facet, Hypothesis, RankedMemory, Turn
+from app.services import answers
+from app.services.adapters import AdapterRegistry
+from app.services.background import Background
+from app.services.context import Fitted, fit
+from app.services.ordering import merge
+from app.services.persona import PersonaService
+from app.services.playbook import Playbook
+from app.services.ranking import RankingService
+from app.services.threads import Thread, read_thread
+from app.services.training import TrainingDataCollector
+from app.storage.base import Interactions, Profile
+
+_NEIGHBOURS = 30
+_SPARE = 3
+"""So many more than asked for are drafted, because some turn out to be answered already."""
+_MEMORIES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A request as it came in."""
+
+    user_id: str
+    input_text: str
+    context: Mapping[str, Any] = field(default_factory=dict)
+    conversation: tuple[Turn, ...] = ()
+    session_id: str | None = None
+    count: int = 3
+    lora_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What is known before anything is asked of a backend."""
+
+    thread: Thread
+    profile: Profile
+    memories: tuple[RankedMemory, ...]
+    examples: tuple[Example, ...]
+    fitted: Fitted
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Plain values the conductor needs of the settings."""
+
+    context_tokens: int = 512
+    enrich: bool = False
+
+
+class Hypothesizer:
+    """Never an error for a user where the local backend can answer."""
+
+    def __init__(
+        self,
+        *,
+        store: Interactions,
+        persona: PersonaService,
+        ranking: RankingService,
+        playbook: Playbook,
+        embedder: Embedder,
+        slm: SLMClient,
+        local: SLMClient,
+        adapters: AdapterRegistry,
+        collector: TrainingDataCollector,
+        background: Background,
+        limits: Limits,
+    ) -> None:
+        self._store, self._persona, self._ranking, self._playbook = store, persona, ranking, playbook
+        self._embedder, self._slm, self._local, self._adapters = embedder, slm, local, adapters
+        self._collector, self._background, self._limits = collector, background, limits
+
+    async def hypothesize(self, ask: Ask, call: Call) -> dict[str, Any]:
+        """The body of the contract; UnknownAdapter for a `lora_name` that cannot be had."""
+        began = time.perf_counter()
+        call = answers.named_call(call, ask.session_id or uuid.uuid4().hex, self._adapters.resolve(ask.lora_name))
+        await self._background.settle((call.tenant, ask.user_id))
+        scene = await self._scene(ask, call)
+        drafting = time.perf_counter()
+        draft = await self._draft(ask, scene, call)
+        backend_ms = 1000 * (time.perf_counter() - drafting)
+        chosen, assumed = await self._choose(ask, scene, draft)
+        answer = answers.body(
+            call=call,
+            round_=scene.thread.next_round,
+            draft=draft,
+            hypotheses=chosen,
+            memories=scene.memories,
+            facets=scene.profile.facets,
+            tokens=scene.fitted.tokens,
+            total_ms=1000 * (time.perf_counter() - began),
+            backend_ms=backend_ms,
+        )
+        interaction = answers.interaction(ask.user_id, ask.input_text, call, answer, draft, assumed, scene.fitted)
+        await self._store.add_interaction(interaction)
+        self._collector.record_hypotheses(interaction)
+        return answer
+
+    async def _scene(self, ask: Ask, call: Call) -> Scene:
+        thread, profile, examples, fitted = await asyncio.gather(
+            read_thread(self._store, call.tenant, ask.user_id, ask.session_id),
+            self._persona.profile(call.tenant, ask.user_id),
+            self._playbook.resembling(ask.input_text, _NEIGHBOURS),
+            fit(ask.context, ask.conversation, self._limits.context_tokens, self._slm, call),
+        )
+        memories: tuple[RankedMemory, ...] = ()
+        if profile.memory_version:
+            found = await self._ranking.rank_memories(
+                ask.user_id, ask.input_text, tenant=call.tenant, top_k=_MEMORIES, rerank=False, call=call
+            )
+            memories = found.results
+        return Scene(thread, profile, memories, examples, fitted)
+
+    async def _draft(self, ask: Ask, scene: Scene, call: Call) -> answers.Draft:
+        if scene.thread.is_over:
+            return answers.Draft.closed(self._slm.name, scene.thread.last_clarity)
+        context = dict(scene.fitted.context)
+        if self._limits.enrich:
+            enriched = await self._slm.run(EnrichContext(ask.input_text, context), call)
+            context["implicit_goals"] = list(enriched.value.implicit_goals)
+        else:
+            enriched = None
+        wanted = GenerateHypotheses(
+            user_input=scene.thread.resolve(ask.input_text),
+            context=context,
+            conversation=scene.fitted.conversation,
+            memories=tuple(ranked.memory.text for ranked in scene.memories),
+            facets=scene.profile.facets,
+            examples=scene.examples,
+            asked=scene.thread.asked,
+            count=ask.count,
+        )
+        judge = JudgeClarity(wanted.user_input, context, wanted.conversation, wanted.examples)
+        clarity, written, from_playbook = await asyncio.gather(
+            self._slm.run(judge, call), self._slm.run(wanted, call), self._from_playbook(wanted, call)
+        )
+        return answers.Draft(clarity, written, from_playbook, enriched, scene.fitted.calls)
+
+    async def _from_playbook(self, wanted: GenerateHypotheses, call: Call) -> Sequence[Hypothesis]:
+        drafted = GenerateHypotheses(
+            **{name: getattr(wanted, name) for name in wanted.__slots__ if name != "count"},
+            count=wanted.count + _SPARE,
+        )
+        done: Completion[list[Hypothesis]] = await self._local.run(drafted, call)
+        return done.value
+
+    async def _choose(
+        self, ask: Ask, scene: Scene, draft: answers.Draft
+    ) -> tuple[list[Hypothesis], list[tuple[Hypothesis, Facet]]]:
+        """What to ask, and what need not be asked because the persona answers it."""
+        lists = [draft.from_playbook]
+        if draft.written is not None and draft.written.producer != self._local.name:
+            lists.insert(0, draft.written.value)
+        merged = await merge(lists, self._embedder, ask.count + _SPARE, scene.thread.asked)
+        open_, assumed = [], []
+        for hypothesis in merged:
+            facet = await self._persona.answered(scene.profile, hypothesis.detail, ask.input_text)
+            if facet is None:
+                open_.append(hypothesis)
+            else:
+                assumed.append((hypothesis, facet))
+        return open_[: ask.count], assumed

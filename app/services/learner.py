@@ -1,0 +1,222 @@
+"""The conductor of selections, choices and feedback: committed first, learned from right after."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from app.clients.slm.base import Call
+from app.errors import InvalidInput, NotFound
+from app.models import Choice, Feedback, Interaction, Selection, Turn
+from app.services.background import Background
+from app.services.hypothesizer import Ask, Hypothesizer
+from app.services.persona import Evidence, PersonaService
+from app.services.threads import Thread, read_thread
+from app.services.training import TrainingDataCollector
+from app.storage.base import Interactions
+
+Learned = list[dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pick:
+    """What a user did with an answer. `hypothesis_id` None: none of these."""
+
+    request_id: str
+    hypothesis_id: str | None
+    option: str | None = None
+    free_text: str | None = None
+
+
+class Learner:
+    """Nothing is acknowledged before it is committed; nothing is learned twice."""
+
+    def __init__(
+        self,
+        store: Interactions,
+        persona: PersonaService,
+        hypothesizer: Hypothesizer,
+        collector: TrainingDataCollector,
+        background: Background,
+    ) -> None:
+        self._store, self._persona, self._hypothesizer = store, persona, hypothesizer
+        self._collector, self._background = collector, background
+
+    async def settle(self, tenant: str, user_id: str) -> None:
+        """Wait, briefly, until what this user said last has reached the persona."""
+        await self._background.settle((tenant, user_id))
+
+    async def select(self, pick: Pick, call: Call) -> dict[str, Any]:
+        """The body of the contract. NotFound, InvalidInput, or Conflict with an earlier selection."""
+        shown = await self._shown(call.tenant, pick.request_id)
+        hypothesis = _checked(pick, shown)
+        said = Selection(
+            request_id=shown.id,
+            tenant=call.tenant,
+            user_id=shown.user_id,
+            hypothesis_id=pick.hypothesis_id,
+            option=pick.option,
+            free_text=pick.free_text,
+            created_at=datetime.now(UTC),
+        )
+        stored, is_new = await self._store.add_selection(said)
+        if stored.outcome is not None:
+            return dict(stored.outcome)
+        evidence = _evidence(stored, shown, hypothesis)
+        if is_new:
+            self._collector.record_selection(shown, stored)
+        if evidence is not None:
+            await self._learn(evidence)
+        thread = await read_thread(self._store, call.tenant, shown.user_id, shown.session_id)
+        outcome = {
+            "request_id": shown.id,
+            "session_id": shown.session_id,
+            "learned": _learned(evidence),
+            "resolved_request": thread.resolve(shown.input_text),
+            "assumptions": list(shown.record.get("assumptions", [])),
+            "next": await self._next_round(shown, thread, call),
+        }
+        return dict(await self._store.set_outcome(call.tenant, shown.id, outcome))
+
+    async def choose(
+        self, tenant: str, user_id: str, input_text: str, options: tuple[str, ...], selected: str
+    ) -> dict[str, Any]:
+        """Keep a choice made elsewhere and learn from it."""
+        choice = Choice(uuid.uuid4().hex, tenant, user_id, input_text, options, selected, datetime.now(UTC))
+        await self._store.add_choice(choice)
+        evidence = Evidence(
+            record_id=choice.id,
+            tenant=tenant,
+            user_id=user_id,
+            input_text=input_text,
+            name=input_text,
+            selected=selected,
+            options=options,
+            kind="choice",
+            at=choice.created_at,
+        )
+        await self._learn(evidence)
+        return {"id": choice.id, "learned": _learned(evidence)}
+
+    async def feed_back(
+        self,
+        tenant: str,
+        user_id: str,
+        request_id: str | None,
+        *,
+        rating: float,
+        comment: str | None,
+        correction: str | None,
+        useful: tuple[str, ...],
+        not_useful: tuple[str, ...],
+    ) -> dict[str, Any]:
+        """Keep a judgement; a correction is the user's own word and enters the persona."""
+        about = None if request_id is None else await self._store.get_interaction(tenant, request_id)
+        if request_id is not None and (about is None or about.user_id != user_id):
+            raise NotFound(f"There is no request {request_id!r} of this user.")
+        feedback = Feedback(
+            id=uuid.uuid4().hex,
+            tenant=tenant,
+            user_id=user_id,
+            request_id=request_id,
+            rating=rating,
+            comment=comment,
+            correction=correction,
+            useful=useful,
+            not_useful=not_useful,
+            created_at=datetime.now(UTC),
+        )
+        await self._store.add_feedback(feedback)
+        self._collector.record_feedback(feedback, about)
+        evidence = None
+        if correction is not None and about is not None:
+            evidence = Evidence(
+                record_id=feedback.id,
+                tenant=tenant,
+                user_id=user_id,
+                input_text=about.input_text,
+                name=about.input_text,
+                selected=correction,
+                options=(),
+                kind="feedback",
+                at=feedback.created_at,
+            )
+            await self._learn(evidence)
+        return {"id": feedback.id, "learned": _learned(evidence)}
+
+    async def _learn(self, evidence: Evidence) -> None:
+        key = (evidence.tenant, evidence.user_id)
+        await self._background.submit(key, self._update_persona(evidence))
+
+    async def _update_persona(self, evidence: Evidence) -> None:
+        for before, after in await self._persona.learn(evidence):
+            self._collector.record_persona_update(
+                evidence.tenant, evidence.user_id, before, after, evidence.record_id
+            )
+
+    async def _shown(self, tenant: str, request_id: str) -> Interaction:
+        shown = await self._store.get_interaction(tenant, request_id)
+        if shown is None or shown.kind != "hypothesize":
+            raise NotFound(f"There is no request {request_id!r} to select from.")
+        return shown
+
+    async def _next_round(self, shown: Interaction, thread: Thread, call: Call) -> dict[str, Any] | None:
+        """The next round where the thread may go on, the request is still vague and something is left to ask."""
+        if thread.is_over:
+            return None
+        ask = Ask(
+            user_id=shown.user_id,
+            input_text=shown.input_text,
+            context=shown.record.get("context", {}),
+            conversation=tuple(Turn(**turn) for turn in shown.record.get("conversation", [])),
+            session_id=shown.session_id,
+            count=max(1, len(shown.answer["hypotheses"])),
+        )
+        fresh = replace(call, request_id=uuid.uuid4().hex, deadline=max(call.deadline, time.monotonic()))
+        answer = await self._hypothesizer.hypothesize(ask, fresh)
+        return answer if answer["needs_clarification"] and answer["hypotheses"] else None
+
+
+def _checked(pick: Pick, shown: Interaction) -> Mapping[str, Any] | None:
+    """The hypothesis picked; InvalidInput where pick and answer do not fit together."""
+    offered = {hypothesis["id"]: hypothesis for hypothesis in shown.answer["hypotheses"]}
+    if pick.hypothesis_id is None:
+        if pick.option is not None:
+            raise InvalidInput("option goes with a hypothesis_id; use free_text for words of your own")
+        return None
+    if pick.hypothesis_id not in offered:
+        raise InvalidInput(f"hypothesis_id must be null or one of {sorted(offered)}")
+    hypothesis: Mapping[str, Any] = offered[pick.hypothesis_id]
+    if pick.option is not None and pick.option not in hypothesis["options"]:
+        raise InvalidInput(f"option must be one of {hypothesis['options']}; use free_text for other words")
+    return hypothesis
+
+
+def _evidence(
+    said: Selection, shown: Interaction, hypothesis: Mapping[str, Any] | None
+) -> Evidence | None:
+    """What the selection says of the user; None where no answer was given, only a question picked."""
+    answer = said.option or said.free_text
+    if answer is None or hypothesis is None:
+        return None
+    return Evidence(
+        record_id=said.request_id,
+        tenant=said.tenant,
+        user_id=said.user_id,
+        input_text=shown.input_text,
+        name=hypothesis["detail"],
+        selected=answer,
+        options=tuple(hypothesis["options"]) if said.option else (),
+        kind="pick" if said.option else "typed",
+        at=said.created_at,
+    )
+
+
+def _learned(evidence: Evidence | None) -> Learned:
+    if evidence is None:
+        return []
+    return [{"kind": evidence.kind, "name": evidence.name, "value": evidence.selected}]

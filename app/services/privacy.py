@@ -1,0 +1,47 @@
+"""Export and erasure of a person: the conductor over everything that holds rows about them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from app.services.background import Background
+from app.services.memories import MemoryService
+from app.services.training import TrainingDataCollector
+from app.storage.base import Users
+
+
+class Privacy:
+    """Takes along, or erases, what is held about a user of a tenant."""
+
+    def __init__(
+        self,
+        store: Users,
+        collector: TrainingDataCollector,
+        memories: MemoryService,
+        background: Background,
+    ) -> None:
+        self._store, self._collector, self._memories = store, collector, memories
+        self._background = background
+
+    async def export(self, tenant: str, user_id: str) -> dict[str, Any]:
+        """Every row about the user, by table."""
+        await self._background.settle((tenant, user_id), 5.0)
+        return {
+            "user_id": user_id,
+            "exported_at": datetime.now(UTC),
+            "tables": await self._store.export_user(tenant, user_id),
+        }
+
+    async def erase(self, tenant: str, user_id: str) -> dict[str, Any]:
+        """Delete it; the receipt counts rows by table and lines by training file, and names no zeros."""
+        await self._background.settle((tenant, user_id), 5.0)
+        rows = await self._store.erase_user(tenant, user_id)
+        lines = await self._collector.erase(tenant, user_id)
+        self._memories.forget_cached(tenant, user_id)
+        return {
+            "user_id": user_id,
+            "erased_at": datetime.now(UTC),
+            "rows": {table: count for table, count in rows.items() if count},
+            "training_files": {name: count for name, count in lines.items() if count},
+        }
