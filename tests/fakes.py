@@ -18,6 +18,8 @@ from app.storage.base import MemorySet, Profile
 from app.storage.cursors import cut_page, decode_cursor
 
 Key = tuple[str, str]
+Event = Interaction | Selection | Choice | Feedback
+E = TypeVar("E", Interaction, Selection, Choice, Feedback)
 N = TypeVar("N", Interaction, Selection, Choice, Feedback, Memory, Facet)
 
 
@@ -45,9 +47,15 @@ class MemoryStore:
     ) -> list[str]:
         self._check()
         kept = dict(self._memories)
+        known = {
+            held.external_id: memory_id
+            for (owner_tenant, memory_id), (owner, held, _, _) in kept.items()
+            if (owner_tenant, owner) == (tenant, user_id) and held.external_id is not None
+        }
         ids = []
         for memory, vector in zip(memories, vectors, strict=True):
-            memory_id = self._known_id(kept, tenant, user_id, memory)
+            external = memory.external_id
+            memory_id = memory.id if external is None else known.setdefault(external, memory.id)
             holder = kept.get((tenant, memory_id))
             if holder is not None and holder[0] != user_id:
                 raise Conflict
@@ -58,16 +66,6 @@ class MemoryStore:
             self._memories = kept
             self._versions[tenant, user_id] = next(self._clock)
         return ids
-
-    @staticmethod
-    def _known_id(
-        kept: Mapping[Key, tuple[str, Memory, Any, str]], tenant: str, user_id: str, memory: Memory
-    ) -> str:
-        if memory.external_id is not None:
-            for (owner_tenant, memory_id), (owner, held, _, _) in kept.items():
-                if (owner_tenant, owner, held.external_id) == (tenant, user_id, memory.external_id):
-                    return memory_id
-        return memory.id
 
     async def load_memories(self, tenant: str, user_id: str) -> MemorySet:
         rows = self._rows(tenant, user_id)
@@ -221,7 +219,7 @@ class MemoryStore:
         }
         for table in (self._interactions, self._selections, self._choices, self._feedback):
             for key in [key for key, row in table.items() if (row.tenant, row.user_id) == (tenant, user_id)]:
-                del table[key]  # type: ignore[attr-defined]
+                del table[key]
         self._facets.pop((tenant, user_id), None)
         self._versions.pop((tenant, user_id), None)
         return {name: count for name, count in counts.items() if count}
@@ -255,9 +253,9 @@ class MemoryStore:
             raise StorageError
 
 
-def _of_user(table: Mapping[Key, N], tenant: str, user_id: str) -> list[N]:
-    rows = [row for row in table.values() if (row.tenant, row.user_id) == (tenant, user_id)]  # type: ignore[union-attr]
-    return sorted(rows, key=lambda row: row.created_at)  # type: ignore[union-attr]
+def _of_user(table: Mapping[Key, E], tenant: str, user_id: str) -> list[E]:
+    rows = [row for row in table.values() if (row.tenant, row.user_id) == (tenant, user_id)]
+    return sorted(rows, key=lambda row: row.created_at)
 
 
 def _stored(noun: N) -> N:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from sqlalchemy import Row, RowMapping
 
 from app.models import Choice, Facet, Feedback, Interaction, Memory, Selection
-from app.storage.tables import choices, facets, feedback, interactions, memories, selections
+from app.storage import tables
+from app.storage.tables import choices, facets, interactions, memories, selections
 
 MEMORY_COLUMNS = (
     memories.c.id,
@@ -43,7 +44,7 @@ def memory_row(tenant: str, user_id: str, memory: Memory, memory_id: str) -> dic
     }
 
 
-def to_memory(row: Row[Any]) -> Memory:
+def to_memory(row: Row[*tuple[Any, ...]]) -> Memory:
     """From a row that begins with MEMORY_COLUMNS."""
     return Memory(*row[: len(MEMORY_COLUMNS)])
 
@@ -150,23 +151,23 @@ def to_choice(row: RowMapping) -> Choice:
     return Choice(**{**values, "options": tuple(values["options"])})
 
 
-def feedback_row(item: Feedback) -> dict[str, Any]:
+def feedback_row(feedback: Feedback) -> dict[str, Any]:
     return {
-        "tenant": item.tenant,
-        "id": item.id,
-        "user_id": item.user_id,
-        "request_id": item.request_id,
-        "rating": item.rating,
-        "comment": item.comment,
-        "correction": item.correction,
-        "useful": item.useful,
-        "not_useful": item.not_useful,
-        "created_at": item.created_at,
+        "tenant": feedback.tenant,
+        "id": feedback.id,
+        "user_id": feedback.user_id,
+        "request_id": feedback.request_id,
+        "rating": feedback.rating,
+        "comment": feedback.comment,
+        "correction": feedback.correction,
+        "useful": feedback.useful,
+        "not_useful": feedback.not_useful,
+        "created_at": feedback.created_at,
     }
 
 
 def to_feedback(row: RowMapping) -> Feedback:
-    values: dict[str, Any] = {column.name: row[column] for column in feedback.c}
+    values: dict[str, Any] = {column.name: row[column] for column in tables.feedback.c}
     return Feedback(
         **{**values, "useful": tuple(values["useful"]), "not_useful": tuple(values["not_useful"])}
     )

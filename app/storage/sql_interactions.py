@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from app.errors import Conflict, NotFound
 from app.models import Choice, Feedback, Interaction, InteractionKind, Selection
+from app.storage import tables
 from app.storage.cursors import cut_page, decode_cursor
 from app.storage.database import Database
 from app.storage.database import insert as upsert
@@ -25,7 +26,7 @@ from app.storage.rows import (
     to_round,
     to_selection,
 )
-from app.storage.tables import choices, feedback, interactions, selections
+from app.storage.tables import choices, interactions, selections
 
 _ADD_INTERACTION = insert(interactions)
 
@@ -120,15 +121,15 @@ class SQLInteractions:
         async with self._database.read() as connection:
             return [to_choice(row) for row in (await connection.execute(query)).mappings()]
 
-    async def add_feedback(self, item: Feedback) -> None:
+    async def add_feedback(self, feedback: Feedback) -> None:
         async with self._database.write() as connection:
-            await connection.execute(insert(feedback), feedback_row(item))
+            await connection.execute(insert(tables.feedback), feedback_row(feedback))
 
     async def list_feedback(self, tenant: str, user_id: str) -> list[Feedback]:
         query = (
-            select(feedback)
-            .where(feedback.c.tenant == tenant, feedback.c.user_id == user_id)
-            .order_by(feedback.c.created_at, feedback.c.id)
+            select(tables.feedback)
+            .where(tables.feedback.c.tenant == tenant, tables.feedback.c.user_id == user_id)
+            .order_by(tables.feedback.c.created_at, tables.feedback.c.id)
         )
         async with self._database.read() as connection:
             return [to_feedback(row) for row in (await connection.execute(query)).mappings()]

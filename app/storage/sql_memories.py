@@ -17,7 +17,8 @@ from app.storage.cursors import cut_page, decode_cursor
 from app.storage.database import Database
 from app.storage.database import insert as upsert
 from app.storage.rows import MEMORY_COLUMNS, memory_row, to_memory, to_vectors
-from app.storage.tables import memories, users
+from app.storage.tables import memories as table
+from app.storage.tables import users
 
 T = TypeVar("T")
 BATCH = 500
@@ -32,34 +33,34 @@ class SQLMemories:
         self,
         tenant: str,
         user_id: str,
-        new: Sequence[Memory],
+        memories: Sequence[Memory],
         vectors: NDArray[np.float32],
         embedder: str,
     ) -> list[str]:
-        if not new:
+        if not memories:
             return []
         blobs = [row.tobytes() for row in np.ascontiguousarray(vectors, dtype="<f4")]
         async with self._database.write() as connection:
             await _bump_version(connection, tenant, user_id)
-            ids = await _settle_ids(connection, tenant, user_id, new)
+            ids = await _settle_ids(connection, tenant, user_id, memories)
             rows = {
                 memory_id: {
                     **memory_row(tenant, user_id, memory, memory_id),
                     "embedder": embedder,
                     "vector": blob,
                 }
-                for memory_id, memory, blob in zip(ids, new, blobs, strict=True)
+                for memory_id, memory, blob in zip(ids, memories, blobs, strict=True)
             }
             await _replace(connection, tenant, user_id, rows)
         return ids
 
     async def load_memories(self, tenant: str, user_id: str) -> MemorySet:
-        owner = (memories.c.tenant == tenant, memories.c.user_id == user_id)
-        query = select(*MEMORY_COLUMNS, memories.c.embedder, memories.c.vector).where(*owner)
+        owner = (table.c.tenant == tenant, table.c.user_id == user_id)
+        query = select(*MEMORY_COLUMNS, table.c.embedder, table.c.vector).where(*owner)
         async with self._database.read() as connection:
             # The version first: a write in between makes the set look older than it is, never newer.
             version = await _version(connection, tenant, user_id)
-            rows = (await connection.execute(query.order_by(memories.c.created_at, memories.c.id))).all()
+            rows = (await connection.execute(query.order_by(table.c.created_at, table.c.id))).all()
         embedders = {row.embedder for row in rows}
         alike = len(embedders) == 1
         return MemorySet(
@@ -74,18 +75,18 @@ class SQLMemories:
     async def list_memories(
         self, tenant: str, user_id: str, limit: int, cursor: str | None
     ) -> tuple[list[Memory], str | None]:
-        query = select(*MEMORY_COLUMNS).where(memories.c.tenant == tenant, memories.c.user_id == user_id)
+        query = select(*MEMORY_COLUMNS).where(table.c.tenant == tenant, table.c.user_id == user_id)
         if cursor is not None:
-            query = query.where(tuple_(memories.c.created_at, memories.c.id) > decode_cursor(cursor))
-        query = query.order_by(memories.c.created_at, memories.c.id).limit(limit + 1)
+            query = query.where(tuple_(table.c.created_at, table.c.id) > decode_cursor(cursor))
+        query = query.order_by(table.c.created_at, table.c.id).limit(limit + 1)
         async with self._database.read() as connection:
             found = [to_memory(row) for row in await connection.execute(query)]
         return cut_page(found, limit, lambda memory: (memory.created_at, memory.id))
 
     async def delete_memory(self, tenant: str, memory_id: str) -> bool:
-        statement = delete(memories).where(memories.c.tenant == tenant, memories.c.id == memory_id)
+        statement = delete(table).where(table.c.tenant == tenant, table.c.id == memory_id)
         async with self._database.write() as connection:
-            owner = (await connection.execute(statement.returning(memories.c.user_id))).scalar_one_or_none()
+            owner = (await connection.execute(statement.returning(table.c.user_id))).scalar_one_or_none()
             if owner is not None:
                 await _bump_version(connection, tenant, owner)
         return owner is not None
@@ -120,8 +121,8 @@ async def _settle_ids(
     external = list({memory.external_id for memory in new if memory.external_id is not None})
     known: dict[str, str] = {}
     for part in _batches(external):
-        query = select(memories.c.external_id, memories.c.id).where(
-            memories.c.tenant == tenant, memories.c.user_id == user_id, memories.c.external_id.in_(part)
+        query = select(table.c.external_id, table.c.id).where(
+            table.c.tenant == tenant, table.c.user_id == user_id, table.c.external_id.in_(part)
         )
         known.update((row.external_id, row.id) for row in await connection.execute(query))
     return [
@@ -136,12 +137,10 @@ async def _replace(
     """Delete this user's rows of these ids, insert the new; another user's id is a Conflict."""
     for part in _batches(list(rows)):
         await connection.execute(
-            delete(memories).where(
-                memories.c.tenant == tenant, memories.c.user_id == user_id, memories.c.id.in_(part)
-            )
+            delete(table).where(table.c.tenant == tenant, table.c.user_id == user_id, table.c.id.in_(part))
         )
     for batch in _batches(list(rows.values())):
-        await connection.execute(insert(memories), batch)
+        await connection.execute(insert(table), batch)
 
 
 def _batches(items: Sequence[T]) -> Iterator[Sequence[T]]:

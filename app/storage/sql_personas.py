@@ -10,22 +10,23 @@ from app.models import Facet
 from app.storage.base import Profile
 from app.storage.database import Database, insert
 from app.storage.rows import facet_row, to_facet
-from app.storage.tables import facets, users
+from app.storage.tables import facets as table
+from app.storage.tables import users
 
 _PROFILE = (
-    select(users.c.memory_version, facets)
+    select(users.c.memory_version, table)
     .select_from(
         users.outerjoin(
-            facets,
+            table,
             and_(
-                facets.c.tenant == users.c.tenant,
-                facets.c.user_id == users.c.user_id,
-                facets.c.valid_to.is_(None),
+                table.c.tenant == users.c.tenant,
+                table.c.user_id == users.c.user_id,
+                table.c.valid_to.is_(None),
             ),
         )
     )
     .where(users.c.tenant == bindparam("tenant"), users.c.user_id == bindparam("user_id"))
-    .order_by(facets.c.valid_from, facets.c.id)
+    .order_by(table.c.valid_from, table.c.id)
 )
 """Built once: it is on the path of every request."""
 
@@ -39,28 +40,28 @@ class SQLPersonas:
             result = await connection.execute(_PROFILE, {"tenant": tenant, "user_id": user_id})
             rows = result.mappings().all()
         return Profile(
-            facets=tuple(to_facet(row) for row in rows if row[facets.c.id] is not None),
+            facets=tuple(to_facet(row) for row in rows if row[table.c.id] is not None),
             memory_version=rows[0][users.c.memory_version] if rows else 0,
         )
 
     async def facet_history(self, tenant: str, user_id: str) -> list[Facet]:
         query = (
-            select(facets)
-            .where(facets.c.tenant == tenant, facets.c.user_id == user_id)
-            .order_by(facets.c.valid_from, facets.c.id)
+            select(table)
+            .where(table.c.tenant == tenant, table.c.user_id == user_id)
+            .order_by(table.c.valid_from, table.c.id)
         )
         async with self._database.read() as connection:
             return [to_facet(row) for row in (await connection.execute(query)).mappings()]
 
-    async def save_facets(self, tenant: str, user_id: str, new: Sequence[Facet]) -> None:
-        if not new:
+    async def save_facets(self, tenant: str, user_id: str, facets: Sequence[Facet]) -> None:
+        if not facets:
             return
         async with self._database.write() as connection:
             user = {"tenant": tenant, "user_id": user_id, "memory_version": 0}
             await connection.execute(insert(connection, users).on_conflict_do_nothing(), user)
-            statement = insert(connection, facets)
-            replaced = {c.name: statement.excluded[c.name] for c in facets.c if not c.primary_key}
+            statement = insert(connection, table)
+            replaced = {c.name: statement.excluded[c.name] for c in table.c if not c.primary_key}
             await connection.execute(
-                statement.on_conflict_do_update(index_elements=facets.primary_key, set_=replaced),
-                [facet_row(tenant, user_id, facet) for facet in new],
+                statement.on_conflict_do_update(index_elements=table.primary_key, set_=replaced),
+                [facet_row(tenant, user_id, facet) for facet in facets],
             )
