@@ -64,7 +64,9 @@ def relevance(task: ScoreRelevance) -> Decision:
     """Does the candidate help to answer the query?"""
     query = Budget(_QUERY_TOKENS).text(task.query, _QUERY_TOKENS)
     texts = [Budget(_ITEM_TOKENS).text(text, _ITEM_TOKENS) for text in task.candidates]
-    return Decision(instructions.RELEVANCE, (), tuple(quoted({"query": query, "text": text}) for text in texts))
+    return Decision(
+        instructions.RELEVANCE, (), tuple(quoted({"query": query, "text": text}) for text in texts)
+    )
 
 
 def lasting(task: UpdateFacets, names: Sequence[str]) -> Decision:
@@ -79,7 +81,7 @@ def lasting(task: UpdateFacets, names: Sequence[str]) -> Decision:
 
 
 def yes_probability(logprobs: Mapping[str, float]) -> float | None:
-    """P(yes) among yes and no from the first token's likeliest spellings; None where neither is among them."""
+    """P(yes) against P(no) over the first token's likeliest spellings; None where neither is among them."""
     yes = sum(math.exp(value) for token, value in logprobs.items() if _word(token) == YES)
     no = sum(math.exp(value) for token, value in logprobs.items() if _word(token) == NO)
     return yes / (yes + no) if yes + no > 0 else None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from json import JSONDecodeError
+from typing import cast
 
 import httpx
 import openai
@@ -24,7 +25,7 @@ _LONGEST = 300
 
 @contextmanager
 def translated(server: str, adapter: str | None = None) -> Iterator[None]:
-    """Raises BackendError or UnknownAdapter for whatever goes wrong with `server` inside; the cause is kept."""
+    """Raises BackendError or UnknownAdapter for what goes wrong with `server` inside, the cause kept."""
     try:
         yield
     except (openai.APITimeoutError, httpx.TimeoutException, TimeoutError) as error:
@@ -32,7 +33,8 @@ def translated(server: str, adapter: str | None = None) -> Iterator[None]:
     except (openai.APIConnectionError, httpx.TransportError) as error:
         raise BackendUnavailable(f"{server} cannot be reached: {error.__cause__ or error}.") from error
     except openai.APIStatusError as error:
-        raise of_status(server, error.response, adapter) from error
+        # Typed for httpx2; it is the response of the client that was handed in.
+        raise of_status(server, cast("httpx.Response", error.response), adapter) from error
     except httpx.HTTPStatusError as error:
         raise of_status(server, error.response, adapter) from error
     except (openai.APIResponseValidationError, JSONDecodeError, UnicodeDecodeError) as error:

@@ -23,7 +23,7 @@ from app.clients.slm.base import (
 from app.clients.slm.quoting import Budget, quoted
 from app.clients.slm.schemas import Schema
 from app.clients.slm.shots import question_shots
-from app.clients.slm.tokens import estimate
+from app.clients.slm.tokens import estimate, head
 from app.errors import NotSupported
 from app.models import Facet, Turn
 
@@ -33,6 +33,9 @@ PROMPT_VERSION = "1"
 PROMPT_TOKENS = 2816
 """The longest prompt, by tokens.estimate, which counts rather too many. With the longest answer it fits into
 the 4096 tokens that start_vllm.sh gives a model."""
+
+LEAST_PROMPT_TOKENS = 640
+"""The longest instructions and a short request."""
 
 Message = Mapping[str, str]
 
@@ -52,6 +55,13 @@ def render(task: Task[Any], budget: int = PROMPT_TOKENS) -> Prompt:
     if renderer is None:
         raise NotSupported(f"No prompt does {type(task).__name__}.")
     return renderer(task, budget)
+
+
+def repair(messages: tuple[Message, ...], broken: str) -> tuple[Message, ...]:
+    """The same again, with the broken answer and what is wrong with it; plainly again where it was empty."""
+    if not broken.strip():
+        return messages
+    return (*messages, message("assistant", head(broken, 600)), message("user", instructions.REPAIR))
 
 
 def message(role: str, content: str) -> Message:
@@ -83,7 +93,12 @@ def _generate(task: GenerateHypotheses, budget: int) -> Prompt:
         "request": request,
     }
     return _prompt(
-        instructions.GENERATE, data, "hypotheses", schemas.hypotheses(task.count), keep=("count", "request"), shots=shots
+        instructions.GENERATE,
+        data,
+        "hypotheses",
+        schemas.hypotheses(task.count),
+        keep=("count", "request"),
+        shots=shots,
     )
 
 
@@ -129,6 +144,7 @@ def _prompt(
     data: Mapping[str, Any],
     name: str,
     schema: Schema | None,
+    *,
     keep: tuple[str, ...] = (),
     shots: tuple[Message, ...] = (),
 ) -> Prompt:

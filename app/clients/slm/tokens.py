@@ -48,7 +48,7 @@ def head(text: str, budget: int) -> str:
 
 
 def close_at_sentence(text: str, budget: int) -> str:
-    """`text` cut to `budget` tokens at its last sentence end; at a word where no sentence ends early enough."""
+    """`text` cut to `budget` tokens at a sentence end, or at a word where no sentence ends early enough."""
     text = text.strip()
     cut = head(text, budget)
     if cut == text:

@@ -1,0 +1,41 @@
+"""The one order in which the wrappers stand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.clients.slm.base import SLMClient
+from app.clients.slm.wrappers.breaker import Breaker
+from app.clients.slm.wrappers.fallback import Fallback
+from app.clients.slm.wrappers.limited import Limited
+from app.clients.slm.wrappers.measured import Measured
+from app.clients.slm.wrappers.retrying import Retrying
+from app.metrics import BackendMetrics
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How far a backend is leaned on."""
+
+    at_once: int = 8
+    waiting: int = 64
+    attempts: int = 2
+    failures: int = 3
+    rest: float = 5.0
+    """Seconds."""
+
+
+def compose(
+    backend: SLMClient | None, local: SLMClient, metrics: BackendMetrics, limits: Limits | None = None
+) -> SLMClient:
+    """`backend` behind its limits and before `local`; `local` alone, measured, where there is none.
+
+    The limits are the backend's own, so that a hung one never holds up `local`. Retries are inside the
+    breaker: one task that failed is one failure, however often it was tried.
+    """
+    if backend is None:
+        return Measured(local, metrics, "answer")
+    limits = limits or Limits()
+    guarded = Breaker(Retrying(backend, attempts=limits.attempts), failures=limits.failures, rest=limits.rest)
+    limited = Limited(guarded, at_once=limits.at_once, waiting=limits.waiting)
+    return Measured(Fallback(Measured(limited, metrics, "backend"), local), metrics, "answer")
