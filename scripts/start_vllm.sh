@@ -104,8 +104,14 @@ check_model() {
     base=$(adapter_field "$model" base_model_name_or_path)
     die "'$model' is a LoRA adapter, not a model: start its base (${base:-see adapter_config.json}) with --lora NAME='$model'"
   fi
-  [[ ! -d $model || -f $model/config.json ]] || die "'$model' has no config.json: it is not a model directory"
-  [[ $model != /* && $model != ./* && $model != ../* || -d $model ]] || die "there is no model directory '$model'"
+  if [[ -d $model ]]; then
+    [[ -f $model/config.json ]] || die "'$model' has no config.json: it is not a model directory"
+    return
+  fi
+  case $model in
+    local-models/*) die "there is no model directory '$model': see local-models/README.md (scripts/make_small_model.py makes one)" ;;
+    /* | ./* | ../*) die "there is no model directory '$model'" ;;
+  esac
 }
 
 # NAME=DIRECTORY with the directory made absolute, after the checks that vLLM makes only once it has loaded.
