@@ -41,6 +41,11 @@ def stems(text: str) -> list[str]:
     return [stem(word) for word in words(text) if word not in STOP_WORDS]
 
 
+def content(text: str) -> str:
+    """The words that are not stop words, in order; all of the text where there are no others."""
+    return " ".join(word for word in words(text) if word not in STOP_WORDS) or text
+
+
 @lru_cache(maxsize=32_768)
 def stem(word: str) -> str:
     """The stem of one lower-case word (Snowball, English)."""

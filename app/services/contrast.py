@@ -97,9 +97,11 @@ class Contrast:
         if not self._vectors:
             theirs = np.array([stem(word) for word in option.words])
             ours = np.array([stem(word) for word in self._all.words])
-            return (ours[:, None] == theirs[None, :]).astype(np.float32)
+            equal: Votes = np.equal.outer(ours, theirs).astype(np.float32)
+            return equal
         cosines = self._matrix(self._all.words) @ self._matrix(option.words).T
-        return np.clip(cosines, 0.0, 1.0) ** _SHARPNESS
+        strengths: Votes = np.clip(cosines, 0.0, 1.0) ** _SHARPNESS
+        return strengths
 
     def _matrix(self, of: Sequence[str]) -> Vectors:
         return np.array([self._vectors[word] for word in of])

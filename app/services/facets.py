@@ -17,12 +17,16 @@ from typing import Literal
 from app.models import Facet, FacetChange
 from app.text import stems, words
 
+FacetPair = tuple[Facet | None, Facet]
+"""A facet before, None where it is new, and after."""
 EvidenceKind = Literal["pick", "typed", "choice", "feedback", "undo"]
 
 OPENING_CONFIDENCE = 0.6
 _GAIN, _LOSS = 0.4, 0.35
 _FLIP_COUNT, _FLIP_CONFIDENCE = 3, 0.28
 _MOST_REJECTED = 24
+_LONGEST = 500
+"""Characters kept of what a user wrote: a preference is a phrase."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +44,16 @@ class Evidence:
     options: tuple[str, ...]
     kind: EvidenceKind
     at: datetime
+
+    def clipped(self) -> Evidence:
+        """With every text at a length that a facet keeps."""
+        return replace(
+            self,
+            input_text=self.input_text[:_LONGEST],
+            name=self.name[:_LONGEST],
+            selected=self.selected[:_LONGEST],
+            options=tuple(option[:_LONGEST] for option in self.options),
+        )
 
     @property
     def rejected(self) -> tuple[str, ...]:
@@ -60,21 +74,50 @@ def same_value(one: str, other: str) -> bool:
 
 
 def fold(about: Sequence[Facet], change: FacetChange, evidence: Evidence, producer: str) -> list[Facet]:
-    """The facets to save, given those held `about` the same thing; all or nothing, in one call."""
+    """The facets to save, in one call, given those held `about` the same thing.
+
+    A value that was chosen again is supported; one that was passed over is opposed. The new value
+    opens unless an old one, still standing, holds its place.
+    """
     if evidence.kind == "undo":
         return [_opposed(facet, evidence) for facet in about if same_value(facet.value, evidence.selected)]
-    for facet in about:
-        if same_value(facet.value, change.value):
-            return [_supported(facet, change, evidence)]
-    opposed = [_opposed(facet, evidence) for facet in about if _contradicts(facet, evidence)]
-    if opposed and all(facet.valid_to is None for facet in opposed):
+    supported = [facet for facet in about if same_value(facet.value, change.value)][:1]
+    others = [facet for facet in about if not same_value(facet.value, change.value)]
+    opposed = [_opposed(facet, evidence) for facet in others if _contradicts(facet, evidence)]
+    if supported:
+        return [_supported(supported[0], change, evidence), *opposed]
+    if any(facet.valid_to is None for facet in opposed):
         return opposed
     return [*opposed, _opened(change, evidence, producer)]
 
 
+def stated(
+    held: Sequence[Facet], *, tenant: str, user_id: str, name: str, value: str | None, at: datetime
+) -> list[FacetPair]:
+    """What a user's own statement makes of the facets `held` under that name; None ends them."""
+    closed: list[FacetPair] = [(facet, replace(facet, valid_to=at)) for facet in held]
+    if value is None:
+        return closed
+    opened = Facet(
+        id=facet_id(tenant, user_id, at.isoformat(), name),
+        name=name[:_LONGEST],
+        value=value[:_LONGEST],
+        rejected=(),
+        confidence=1.0,
+        evidence=(),
+        counter_evidence=(),
+        valid_from=at,
+        valid_to=None,
+        producer="user",
+    )
+    return [*closed, (None, opened)]
+
+
 def _contradicts(facet: Facet, evidence: Evidence) -> bool:
-    """A choice made elsewhere speaks against a value only where that value was on offer."""
-    return evidence.kind != "choice" or any(same_value(facet.value, option) for option in evidence.rejected)
+    """An answer to the same question always does; a choice made elsewhere only among the options given."""
+    if evidence.kind in {"pick", "typed"}:
+        return True
+    return any(same_value(facet.value, option) for option in evidence.rejected)
 
 
 def _supported(facet: Facet, change: FacetChange, evidence: Evidence) -> Facet:

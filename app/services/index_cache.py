@@ -43,7 +43,7 @@ class IndexCache:
             return self._current(key, version) or await self._build(key)
 
     def forget(self, tenant: str, user_id: str) -> None:
-        """Drop what is held of this user; erasure calls it, as a version may begin anew after it."""
+        """Drop what is held of this user."""
         self._held.pop((tenant, user_id), None)
 
     def _current(self, key: Key, version: int) -> MemoryIndex | None:

@@ -1,4 +1,4 @@
-"""What callers ask to be remembered about their users: add, list, delete."""
+"""What callers ask to be remembered: add, list, delete, and the indexes that searches run on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from typing import Any
 from app.clients.embedding.base import Embedder
 from app.errors import NotFound
 from app.models import Memory
-from app.storage.base import Memories
+from app.services.index_cache import IndexCache, MemoryStore
+from app.services.memory_index import MemoryIndex
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +26,16 @@ class NewMemory:
     position: int | None = None
     kind: str = "note"
     importance: float = 0.5
-    """0..1; 0.5 neither lifts nor lowers it."""
+    """0..1; 0.5 neither lifts nor lowers."""
     created_at: datetime | None = None
     """None: now."""
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
 
 class MemoryService:
-    def __init__(self, store: Memories, embedder: Embedder) -> None:
+    def __init__(self, store: MemoryStore, embedder: Embedder, max_cached_memories: int = 200_000) -> None:
         self._store, self._embedder = store, embedder
+        self._indexes = IndexCache(store, embedder, max_cached_memories)
 
     async def add(self, tenant: str, user_id: str, items: Sequence[NewMemory]) -> list[str]:
         """Embed and store all or nothing; the ids, in the items' order.
@@ -41,21 +43,19 @@ class MemoryService:
         A known external_id keeps its id and is replaced; of two items with one external_id the
         later stands. Raises BackendError, StorageError.
         """
-        latest = {
-            item.external_id: number for number, item in enumerate(items) if item.external_id is not None
-        }
-        rows = [
-            latest[item.external_id] if item.external_id is not None else number
-            for number, item in enumerate(items)
-        ]
-        kept = sorted(set(rows))
-        if not kept:
+        if not items:
             return []
-        memories = _numbered([items[number] for number in kept])
+        memories = _numbered(items)
         vectors = await self._embedder.embed([memory.text for memory in memories])
-        ids = await self._store.put_memories(tenant, user_id, memories, vectors, self._embedder.name)
-        stored = dict(zip(kept, ids, strict=True))
-        return [stored[row] for row in rows]
+        return await self._store.put_memories(tenant, user_id, memories, vectors, self._embedder.name)
+
+    async def index(self, tenant: str, user_id: str, version: int | None = None) -> MemoryIndex:
+        """What a search runs on: the memories at `version` or later; None: as they stand now."""
+        return await self._indexes.get(tenant, user_id, version)
+
+    def forget_cached(self, tenant: str, user_id: str) -> None:
+        """Drop what is held in this process of an erased user."""
+        self._indexes.forget(tenant, user_id)
 
     async def list(
         self, tenant: str, user_id: str, limit: int, cursor: str | None = None

@@ -22,6 +22,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +122,14 @@ class MemoryIndex:
             for name in ("cosine", "bm25", "recency", "importance")
         }
         return RankedMemory(self.memories[row], round(float(scores[row]), 6), {**each, "rerank": None})
+
+
+class Indexes(Protocol):
+    """Who keeps the indexes of users."""
+
+    async def index(self, tenant: str, user_id: str, version: int | None = None) -> MemoryIndex:
+        """The index of the memories at `version` or later; None: as they stand now."""
+        ...
 
 
 def top_rows(scores: Scores, count: int) -> list[int]:

@@ -14,9 +14,8 @@ from app.clients.embedding.base import Embedder, Vectors
 from app.clients.slm.base import Call, ScoreRelevance, SLMClient
 from app.errors import BackendAnswerInvalid, BackendError, BackendTimeout
 from app.models import RankedMemory
-from app.services.index_cache import IndexCache, MemoryStore
-from app.services.memory_index import MemoryIndex
-from app.text import STOP_WORDS, words
+from app.services.memory_index import Indexes, MemoryIndex
+from app.text import content
 
 Producer = Literal["fusion", "words", "rerank"]
 
@@ -35,20 +34,18 @@ class RankingService:
 
     def __init__(
         self,
-        store: MemoryStore,
+        memories: Indexes,
         embedder: Embedder,
         slm_client: SLMClient | None = None,
         *,
         rerank_top_k: int = 20,
-        rerank_boost: float = 0.5,
-        rerank_timeout: float = 2.0,
-        max_cached_memories: int = 200_000,
+        rerank_boost: float = 0.3,
+        rerank_timeout: float = 0.8,
     ) -> None:
         """`rerank_timeout` is in seconds; `rerank_top_k` 0 turns re-ranking off."""
-        self._embedder, self._slm_client = embedder, slm_client
+        self._memories, self._embedder, self._slm_client = memories, embedder, slm_client
         self._rerank_top_k, self._rerank_boost = rerank_top_k, rerank_boost
         self._rerank_timeout = rerank_timeout
-        self._indexes = IndexCache(store, embedder, max_cached_memories)
 
     async def rank_memories(
         self,
@@ -68,16 +65,12 @@ class RankingService:
         is then the fused one, or that by words alone, and `reason` says why. Raises StorageError.
         """
         call = call or Call(tenant=tenant)
-        index = await self._indexes.get(tenant, user_id, memory_version)
+        index = await self._memories.index(tenant, user_id, memory_version)
         if rerank is False or self._slm_client is None or self._rerank_top_k < 1:
             fused = await self._fused(index, query_text, call, top_k)
             return replace(fused, reason=fused.reason or ("no backend to re-rank with" if rerank else None))
         fused = await self._fused(index, query_text, call, max(top_k, self._rerank_top_k))
         return await self._reranked(self._slm_client, query_text, fused, call, top_k)
-
-    def forget(self, tenant: str, user_id: str) -> None:
-        """Drop what is cached of this user."""
-        self._indexes.forget(tenant, user_id)
 
     async def _fused(self, index: MemoryIndex, query: str, call: Call, count: int) -> Ranking:
         if not len(index):
@@ -99,9 +92,7 @@ class RankingService:
         Where vectors are averages of words, "what do you think about" outweighs the one word that
         matters; where they are not, the sentence keeps its say.
         """
-        content = " ".join(word for word in words(query) if word not in STOP_WORDS)
-        texts = [query, content] if content else [query]
-        mean: Vectors = (await self._embedder.embed(texts)).mean(axis=0)
+        mean: Vectors = (await self._embedder.embed([query, content(query)])).mean(axis=0)
         return mean
 
     async def _reranked(

@@ -1,0 +1,43 @@
+"""Do two short texts speak of the same thing? Details with details, requests with requests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from app.clients.embedding.base import Embedder, Vectors
+from app.errors import BackendError
+from app.text import content, stems
+
+_SHARED_STEMS = 0.5
+_COSINE = 0.7
+"""Asking once too often is forgiven; taking one detail for another is not, so both bars are high."""
+
+
+class Likeness:
+    """Compares the texts it was made of, by their words and by their meaning."""
+
+    def __init__(self, vectors: Mapping[str, Vectors]) -> None:
+        self._vectors = vectors
+
+    @classmethod
+    async def of(cls, embedder: Embedder, texts: Iterable[str]) -> Likeness:
+        """One call of the embedder; where it fails, words alone compare."""
+        wanted = list(dict.fromkeys(texts))
+        try:
+            rows = await embedder.embed([content(text) for text in wanted])
+        except BackendError:
+            return cls({})
+        return cls(dict(zip(wanted, rows, strict=True)))
+
+    def alike(self, one: str, other: str) -> bool:
+        """Half of all their stems are shared, or the cosine of their content words is 0.7 or more."""
+        left, right = set(stems(one)), set(stems(other))
+        if one == other or (left and len(left & right) >= _SHARED_STEMS * len(left | right)):
+            return True
+        return self.cosine(one, other) >= _COSINE
+
+    def cosine(self, one: str, other: str) -> float:
+        """0 where a text has no vector."""
+        if one not in self._vectors or other not in self._vectors:
+            return 0.0
+        return float(self._vectors[one] @ self._vectors[other])

@@ -1,0 +1,189 @@
+"""What is known of a user: learned from what they pick, used to answer for them and to order options."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from typing import Any
+from weakref import WeakValueDictionary
+
+from app.clients.embedding.base import Embedder
+from app.clients.slm.base import Call, Lane, SLMClient, UpdateFacets
+from app.errors import BackendAnswerInvalid, BackendError
+from app.models import Facet, FacetChange, RankedText
+from app.services import preference
+from app.services.facets import Evidence, EvidenceKind, FacetPair, fold, known, stated
+from app.services.likeness import Likeness
+from app.storage.base import Personas, Profile
+from app.text import stems
+
+__all__ = ["Evidence", "EvidenceKind", "PersonaService", "facet_body"]
+
+_SURE = 0.5
+_CONFIRMED = 2
+_MOST_CHANGES = 3
+
+
+class PersonaService:
+    """Facets of users. Without `slm_client`, or where it fails, the heuristic reads the evidence."""
+
+    def __init__(self, store: Personas, embedder: Embedder, slm_client: SLMClient | None = None) -> None:
+        self._store, self._embedder, self._slm_client = store, embedder, slm_client
+        self._learning: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+
+    async def profile(self, tenant: str, user_id: str) -> Profile:
+        """The facets that hold now, and the version of the user's memories."""
+        return await self._store.profile(tenant, user_id)
+
+    async def history(self, tenant: str, user_id: str) -> list[Facet]:
+        """Every facet ever held, closed ones too, oldest first."""
+        return await self._store.facet_history(tenant, user_id)
+
+    async def learn(self, evidence: Evidence) -> list[FacetPair]:
+        """Fold one record into the persona: each facet it changed, before (None: new) and after.
+
+        Learning twice from one record changes nothing the second time. Meant to run off the
+        answer's path; calls for one user wait for each other. Raises StorageError.
+        """
+        async with self._lock(evidence.tenant, evidence.user_id):
+            evidence = evidence.clipped()
+            history = await self._store.facet_history(evidence.tenant, evidence.user_id)
+            if known(history, evidence.record_id) or not evidence.selected.strip():
+                return []
+            held = [facet for facet in history if facet.valid_to is None]
+            changes, producer = await self._compute_facet_updates(evidence, held)
+            pairs = await self._folded(changes, evidence, held, producer)
+            await self._store.save_facets(evidence.tenant, evidence.user_id, [after for _, after in pairs])
+            return pairs
+
+    async def update_from_choice(
+        self,
+        tenant: str,
+        user_id: str,
+        input_text: str,
+        options: Sequence[str],
+        selected: str,
+        *,
+        record_id: str,
+        at: datetime,
+    ) -> list[FacetPair]:
+        """Learn from a choice made elsewhere: what the chosen has and the rejected lack."""
+        evidence = Evidence(
+            record_id, tenant, user_id, input_text, input_text, selected, tuple(options), "choice", at
+        )
+        return await self.learn(evidence)
+
+    async def state(self, tenant: str, user_id: str, name: str, value: str | None) -> list[FacetPair]:
+        """What users say of themselves: it stands at once, with confidence 1; None ends the facet."""
+        async with self._lock(tenant, user_id):
+            held = (await self._store.profile(tenant, user_id)).facets
+            named = [facet for facet in held if stems(facet.name) == stems(name)]
+            pairs = stated(
+                named, tenant=tenant, user_id=user_id, name=name, value=value, at=datetime.now(UTC)
+            )
+            await self._store.save_facets(tenant, user_id, [after for _, after in pairs])
+            return pairs
+
+    async def answered(self, profile: Profile, detail: str, request_text: str) -> Facet | None:
+        """The facet that already answers a detail of this request, the surest one; else None.
+
+        It must be about that detail, be more likely right than not, and either come from a request
+        like this one or have been confirmed twice. Where the embedder fails, words alone compare.
+        """
+        sure = [facet for facet in profile.facets if facet.confidence >= _SURE]
+        if not sure:
+            return None
+        texts = (text for facet in sure for text in (facet.name, facet.context))
+        likeness = await Likeness.of(self._embedder, (detail, request_text, *texts))
+        fitting = [
+            facet
+            for facet in sure
+            if likeness.alike(facet.name, detail)
+            and (len(facet.evidence) >= _CONFIRMED or _same_setting(facet, request_text, likeness))
+        ]
+        return max(fitting, key=lambda facet: facet.confidence, default=None)
+
+    async def rank(
+        self, tenant: str, user_id: str, query: str, candidates: Sequence[str]
+    ) -> tuple[list[RankedText], str]:
+        """The candidates in the order this user would have them, best first, and who ordered them.
+
+        Scores and producers are those of preference.order. Raises StorageError.
+        """
+        profile = await self._store.profile(tenant, user_id)
+        return await preference.order(profile.facets, query, candidates, self._embedder)
+
+    def _lock(self, tenant: str, user_id: str) -> asyncio.Lock:
+        return self._learning.setdefault((tenant, user_id), asyncio.Lock())
+
+    async def _folded(
+        self, changes: Sequence[FacetChange], evidence: Evidence, held: Sequence[Facet], producer: str
+    ) -> list[FacetPair]:
+        texts = (text for facet in held for text in (facet.name, facet.context))
+        names = (change.name for change in changes)
+        likeness = await Likeness.of(self._embedder, (evidence.input_text, *names, *texts))
+        before = {facet.id: facet for facet in held}
+        after: dict[str, Facet] = {}
+        for change in changes:
+            about = [
+                facet
+                for facet in held
+                if facet.id not in after
+                and likeness.alike(facet.name, change.name)
+                and _same_setting(facet, evidence.input_text, likeness)
+            ]
+            after |= {facet.id: facet for facet in fold(about, change, evidence, producer)}
+        return [(before.get(facet.id), facet) for facet in after.values()]
+
+    async def _compute_facet_updates(
+        self, evidence: Evidence, held: Sequence[Facet]
+    ) -> tuple[list[FacetChange], str]:
+        """What the evidence says of the user, and who read it."""
+        if self._slm_client is not None and evidence.kind != "undo":
+            try:
+                return await self._vllm_compute_facet_updates(self._slm_client, evidence, held)
+            except BackendError:
+                pass  # the wrappers around the client have counted it
+        return self._heuristic_compute_facet_updates(evidence), "heuristic"
+
+    async def _vllm_compute_facet_updates(
+        self, client: SLMClient, evidence: Evidence, held: Sequence[Facet]
+    ) -> tuple[list[FacetChange], str]:
+        """A model's reading. Raises BackendError, also where a stand-in answers or nothing of it
+        rests on the user's own words.
+        """
+        task = UpdateFacets(evidence.input_text, evidence.selected, evidence.options, tuple(held))
+        call = Call(evidence.tenant, evidence.record_id, lane=Lane.BACKGROUND)
+        completion = await client.run(task, call)
+        changes = [
+            replace(change, rejected=change.rejected or evidence.rejected)
+            for change in completion.value
+            if _grounded(change, evidence)
+        ]
+        if completion.degraded or not changes:
+            raise BackendAnswerInvalid("no facet that the user's own words support")
+        return changes[:_MOST_CHANGES], completion.producer
+
+    def _heuristic_compute_facet_updates(self, evidence: Evidence) -> list[FacetChange]:
+        """The choice itself is the facet: its question, what was chosen, what was not."""
+        return [FacetChange(evidence.name, evidence.selected, evidence.rejected)]
+
+
+def facet_body(facet: Facet) -> dict[str, Any]:
+    """A facet as the contract shows it."""
+    body = asdict(facet)
+    del body["context"]
+    return body
+
+
+def _same_setting(facet: Facet, request_text: str, likeness: Likeness) -> bool:
+    """What a user stated without a request holds for all of them."""
+    return not facet.context or likeness.alike(facet.context, request_text)
+
+
+def _grounded(change: FacetChange, evidence: Evidence) -> bool:
+    """Only what a user wrote or confirmed becomes persona: no word of the value may be the model's."""
+    said = set(stems(" ".join((evidence.selected, evidence.input_text))))
+    return bool(change.name.strip()) and bool(stems(change.value)) and said.issuperset(stems(change.value))
