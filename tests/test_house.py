@@ -54,7 +54,10 @@ def within(module: str, room: str) -> bool:
 
 
 OURS = [
-    (name_of(path), imported) for path in MODULES for imported in imports_of(path) if within(imported, "app") or imported.startswith("app.")
+    (name_of(path), imported)
+    for path in MODULES
+    for imported in imports_of(path)
+    if within(imported, "app") or imported.startswith("app.")
 ]
 
 

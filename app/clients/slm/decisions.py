@@ -11,7 +11,7 @@ from app.clients.slm.base import JudgeClarity, ScoreRelevance, UpdateFacets
 from app.clients.slm.prompts import PROMPT_TOKENS, Message, Prompt, message
 from app.clients.slm.quoting import Budget, quoted
 from app.clients.slm.shots import clarity_shots
-from app.clients.slm.tokens import estimate
+from app.tokens import estimate
 
 YES, NO = "yes", "no"
 _ITEM_TOKENS = 160

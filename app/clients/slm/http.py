@@ -37,7 +37,7 @@ from app.clients.slm.prompts import (
     repair,
 )
 from app.clients.slm.sampling import DEFAULT_SAMPLING, SamplingTable
-from app.clients.slm.tokens import close_at_sentence
+from app.tokens import close_at_sentence
 from app.clients.slm.writing import written
 from app.errors import BackendAnswerInvalid, BackendError, ConfigError, UnknownAdapter
 from app.models import Hypothesis

@@ -23,7 +23,7 @@ from app.clients.slm.base import (
 from app.clients.slm.quoting import Budget, quoted
 from app.clients.slm.schemas import Schema
 from app.clients.slm.shots import question_shots
-from app.clients.slm.tokens import estimate, head
+from app.tokens import estimate, head
 from app.errors import NotSupported
 from app.models import Facet, Turn
 

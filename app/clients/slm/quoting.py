@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from app.clients.slm.tokens import estimate, fit
+from app.tokens import estimate, fit
 
 _BRACKET_TAG = re.compile(r"\[(?=/?[A-Z_]{3,}\])")
 _JOIN = 3
