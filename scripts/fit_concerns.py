@@ -34,9 +34,10 @@ async def worth(concerns: list[Concern], own: Example, vectors: CachedVectors) -
     lacks = [f"{d.description}. {d.question}" for d in own.details]
     said = set(words(own.text or ""))
     whole = await vectors.of(asked) @ (await vectors.of(lacks)).T
-    new = await vectors.of([without(c.members[0].topic, said) for c in concerns]) @ (
-        await vectors.of([without(d.description, said) for d in own.details])
-    ).T
+    new = (
+        await vectors.of([without(c.members[0].topic, said) for c in concerns])
+        @ (await vectors.of([without(d.description, said) for d in own.details])).T
+    )
     alike = (whole + new) / 2
     nearest = alike.argmax(axis=1)
     importance = np.array([d.importance for d in own.details])[nearest]

@@ -1,0 +1,102 @@
+"""GenerateHypotheses by rule: from the examples a task carries, then from the form of the request."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+from app.clients.slm.base import FollowupQuestions, GenerateHypotheses
+from app.clients.slm.rules.by_form import Open, open_points
+from app.clients.slm.rules.concerns import Concern, find_concerns
+from app.clients.slm.rules.known import Known
+from app.clients.slm.rules.language import UNKNOWN, language
+from app.clients.slm.rules.phrasing import phrase
+from app.clients.slm.rules.selection import select
+from app.clients.slm.rules.statement import statement
+from app.clients.slm.rules.vectors import CachedVectors
+from app.clients.slm.rules.wording import opening
+from app.models import Confidence, Example, Hypothesis
+
+PRODUCER = "local"
+_WEAK = 0.1
+"""Below this score a question by form is the better guess."""
+_BY_FORM = 0.1
+_ENGLISH = "en"
+_ALIKE = 0.5
+"""Cosine above which a topic by form repeats a concern."""
+_REQUEST_KEYS = ("input_text", "user_input", "request", "query")
+
+
+async def generate(task: GenerateHypotheses, request_id: str, vectors: CachedVectors) -> list[Hypothesis]:
+    """At most `task.count`, the most worth asking first; none in a language that nothing here speaks."""
+    spoken = language(task.user_input)
+    examples = [e for e in task.examples if spoken in (UNKNOWN, _language_of(e))]
+    known = await Known.of(task, vectors)
+    concerns = await find_concerns(task.user_input, examples, vectors)
+    chosen = [c for c in select(concerns, known, task.count) if c.score >= _WEAK]
+    answer, taken = [], set[str]()
+    for concern in chosen:
+        question = phrase(concern, taken)
+        taken.add(opening(question))
+        answer.append(_from_concern(task, request_id, concern, question))
+    if len(answer) < task.count and spoken in (UNKNOWN, _ENGLISH):
+        points = await _points(task.user_input, known, chosen, vectors)
+        answer += [_from_form(task, request_id, p) for p in points if opening(p.question) not in taken]
+    return answer[: task.count]
+
+
+async def followups(task: FollowupQuestions, vectors: CachedVectors) -> list[str]:
+    """The questions of `generate` for the request that the context holds."""
+    request = next((str(task.context[key]) for key in _REQUEST_KEYS if task.context.get(key)), "")
+    if not request:
+        request = ". ".join(str(value) for value in task.context.values() if isinstance(value, str))
+    rest = {key: value for key, value in task.context.items() if str(value) != request}
+    asked = GenerateHypotheses(request, rest, facets=task.facets, examples=task.examples, count=task.count)
+    return [hypothesis.question for hypothesis in await generate(asked, "", vectors)]
+
+
+def _language_of(example: Example) -> str:
+    """Of its text, or of its questions where the text is not ours to hold."""
+    return language(example.text or " ".join(detail.question for detail in example.details))
+
+
+async def _points(request: str, known: Known, chosen: list[Concern], vectors: CachedVectors) -> list[Open]:
+    """What the form leaves open and nobody has said or is about to be asked."""
+    points = open_points(request)
+    topics = await vectors.of([point.topic for point in points])
+    return [
+        point
+        for point, vector in zip(points, topics, strict=True)
+        if not known.settles(point.topic, vector, point.options)
+        and all(float(vector @ concern.topic_vector) < _ALIKE for concern in chosen)
+    ]
+
+
+def _from_concern(task: GenerateHypotheses, request_id: str, concern: Concern, question: str) -> Hypothesis:
+    return Hypothesis(
+        id=_id(request_id, task.user_input, question),
+        detail=concern.topic,
+        question=question,
+        statement=statement(task.user_input, concern.topic),
+        importance=concern.importance,
+        options=concern.options,
+        confidence=Confidence(round(concern.score, 4)),
+        producer=PRODUCER,
+    )
+
+
+def _from_form(task: GenerateHypotheses, request_id: str, point: Open) -> Hypothesis:
+    return Hypothesis(
+        id=_id(request_id, task.user_input, point.question),
+        detail=point.topic,
+        question=point.question,
+        statement=statement(task.user_input, point.topic),
+        importance=point.importance,
+        options=point.options,
+        confidence=Confidence(round(_BY_FORM * point.importance / 3, 4)),
+        producer=PRODUCER,
+    )
+
+
+def _id(*parts: str) -> str:
+    """The same for the same question to the same request, and for no other."""
+    return blake2b("\n".join(parts).encode("utf-8", "replace"), digest_size=16).hexdigest()

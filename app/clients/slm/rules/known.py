@@ -1,0 +1,101 @@
+"""What a request, its context, the conversation and the persona say already: never asked again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.clients.embedding.base import Vectors
+from app.clients.slm.base import GenerateHypotheses
+from app.clients.slm.rules.concerns import Concern, bag
+from app.clients.slm.rules.vectors import CachedVectors
+from app.clients.slm.rules.wording import FORM_STEMS
+from app.text import stems, words
+
+_ASKED_BEFORE = 0.62
+"""Cosine of a topic with a settled one, a key of the context or an earlier question."""
+_GENERAL = frozenset(
+    stems("yes no none other others specific preference any both all option basic advanced more less")
+)
+
+# A value of this form in the request settles a topic with one of these words.
+_VALUES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
+    (re.compile(form, re.IGNORECASE), frozenset(stems(topics)))
+    for form, topics in (
+        (r"[$€£¥]\s?\d|\d[\d,.]*\s?(?:dollars|euros|usd|eur|pounds|bucks)\b", "budget price cost spending"),
+        (
+            r"\b\d{4}-\d\d-\d\d\b|\b\d{1,2} ?[ap]m\b|\b(?:today|tonight|tomorrow)\b",
+            "date deadline timeframe",
+        ),
+        (
+            r"\b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]* \d{1,2}\b",
+            "date deadline timeframe",
+        ),
+        (
+            r"\b(?:\d+|one|two|three|four|five|six|ten)[ -](?:minute|hour|day|night|week|month|year)s?\b",
+            "duration length",
+        ),
+        (r"\b(?:\d+|one|two|three|four|five|six|eight|ten) (?:people|persons|guests|adults|players)\b",
+         "people guests participants attendees"),
+        (r"\b\d+[ -](?:words?|pages?|paragraphs?)\b", "length"),
+    )
+)  # fmt: skip
+
+
+class Known:
+    """The settled topics and the texts that may settle more."""
+
+    def __init__(self, said: str, topics: Vectors, settled: frozenset[str]) -> None:
+        self._said = set(stems(said))
+        self._spoken = f" {' '.join(words(said))} "
+        self._topics = topics
+        self._settled = settled
+
+    @classmethod
+    async def of(cls, task: GenerateHypotheses, vectors: CachedVectors) -> Known:
+        """Read a task. Keys of the context, names of facets and earlier questions are settled topics."""
+        pairs = list(_leaves(task.context))
+        questions = [t.content for t in task.conversation if t.role == "assistant" and "?" in t.content]
+        topics = [*(key for key, _ in pairs), *(f.name for f in task.facets), *task.asked, *questions]
+        theirs = [turn.content for turn in task.conversation if turn.role != "assistant"]
+        said = ". ".join([task.user_input, *theirs, *(value for _, value in pairs)])
+        settled = frozenset(stem for form, hits in _VALUES if form.search(said) for stem in hits)
+        return cls(said, await vectors.of([t for t in topics if t.strip()]), settled)
+
+    def answers(self, concern: Concern) -> bool:
+        """Whether asking this would be asking again."""
+        return self.settles(concern.topic, concern.topic_vector, concern.options)
+
+    def settles(self, topic: str, vector: NDArray[np.float32], options: tuple[str, ...]) -> bool:
+        """The same for a topic, its unit vector and what is offered with it."""
+        core = bag(topic) - FORM_STEMS
+        near = bool(len(self._topics) and (self._topics @ vector).max() >= _ASKED_BEFORE)
+        return (
+            core <= self._said
+            or bool(core & self._settled)
+            or near
+            or any(self._speaks_of(option) for option in options)
+        )
+
+    def _speaks_of(self, option: str) -> bool:
+        """Whether an option was named outright; words that any option may have do not count."""
+        plain = words(option)
+        if not plain or len(plain) > 3 or set(stems(option)) <= _GENERAL:
+            return False
+        return f" {' '.join(plain)} " in self._spoken
+
+
+def _leaves(value: Any, key: str = "", depth: int = 4) -> Iterator[tuple[str, str]]:
+    """Pairs of the nearest key and a plain value, from JSON of any shape."""
+    if isinstance(value, Mapping) and depth:
+        for name, inner in value.items():
+            yield from _leaves(inner, str(name).replace("_", " "), depth - 1)
+    elif isinstance(value, list | tuple) and depth:
+        for inner in value:
+            yield from _leaves(inner, key, depth - 1)
+    elif value not in (None, "", {}, []):
+        yield key, str(value)

@@ -1,0 +1,48 @@
+"""The request said back to its author, with what it left open."""
+
+from __future__ import annotations
+
+import re
+
+_LONGEST = 14
+_PERSONS = {
+    "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "we": "you", "us": "you",
+    "our": "your", "i'm": "you're", "i've": "you've", "i'd": "you'd", "i'll": "you'll", "am": "are",
+}  # fmt: skip
+_WISH = re.compile(
+    r"^(?:hi|hello|hey)?[,! ]*(?:please|kindly)?[, ]*"
+    r"(?:(?:i|we)(?:'d| would)? (?:want|need|wish|like|love)(?: you)? to"
+    r"|(?:can|could|would|will) you(?: please)?|help me(?: to)?|let's)\s+(?:please )?(?=[a-z])",
+    re.IGNORECASE,
+)
+_ASKING = re.compile(
+    r"^(?:what|who|where|when|why|which|how|is|are|do|does|did|can|could|should|will|has|have)\b",
+    re.IGNORECASE,
+)
+_TELLING = re.compile(
+    r"^(?:i|we|my|our|the|a|an|this|that|these|those|there|it|he|she|they)\b|^i'", re.IGNORECASE
+)
+
+
+def statement(request: str, topic: str) -> str:
+    """For example: You want to plan a trip to Tokyo and have not mentioned the budget."""
+    text = " ".join(request.split())
+    first = re.split(r"(?<=[.!?])\s", text)[0].rstrip(".!? ")
+    wish = _WISH.sub("", first)
+    missing = f"have not mentioned {_with_article(topic)}"
+    if wish == first and (_ASKING.match(first) or _TELLING.match(first)):
+        return f"You say “{_short(first)}” and {missing}."
+    return f"You want to {_short(_second_person(wish[:1].lower() + wish[1:]))} and {missing}."
+
+
+def _with_article(topic: str) -> str:
+    return topic if topic.startswith("your ") or topic.split(maxsplit=1)[0].endswith("s") else f"the {topic}"
+
+
+def _second_person(text: str) -> str:
+    return " ".join(_PERSONS.get(word.lower(), word) for word in text.split())
+
+
+def _short(text: str) -> str:
+    kept = text.split()
+    return text if len(kept) <= _LONGEST else " ".join(kept[:_LONGEST]) + " …"

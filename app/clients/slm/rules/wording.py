@@ -1,0 +1,179 @@
+"""A concern put as a short question, by the form of its description and never by its subject."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from app.text import stem, stems, words
+
+FORM_STEMS = frozenset(
+    stems(
+        "type kind sort level degree preference preferences preferred specific particular range current"
+        " desired intended target required needed number amount your details details information additional available"
+        " interest certain main key general personal need requirements constraints considerations"
+    )
+)
+"""Words of how a thing is asked for, not of what it is."""
+_QUESTION_WORDS = (3, 16)
+"""Fewest and most words of a question."""
+
+# Left column: the form of a description. Right: ways to ask for it, the plainest first.
+_FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
+    (re.compile(rf"^(?:{form})$"), ways)
+    for form, ways in (
+        (r"(?:target|intended) audience.*|audience", ("Who is the {0}?", "Could you describe the {0}?")),
+        (
+            r"(?:criteri(?:a|on)|definition|meaning) (?:for|of) (?:'|\")?([\w -]+?)(?:'|\")?",
+            ("What makes something {1} to you?", "By which criteria do you judge {1}?"),
+        ),
+        (r"number of (.+)", ("How many {1} do you have in mind?", "What number of {1} would suit you?")),
+        (
+            r"((?:type|kind|style|genre|category|brand|model)s? of .+?)(?: preferred| desired)?",
+            ("What {1} do you have in mind?", "Which {1} is this about?"),
+        ),
+        (
+            r"((?:level|depth|degree|amount) of .+?)(?: required| needed| desired| expected| preferred)?",
+            ("What {1} do you need?", "Which {1} would suit you?"),
+        ),
+        (
+            r"(?:preferences?|interest) (?:for|in|on|regarding|between) (.+ or .+)",
+            ("Do you prefer {1}?", "Would you rather have {1}?"),
+        ),
+        (
+            r"(?:preferences?|interest) (?:for|in|on|regarding) (.+)",
+            ("Do you have a preference for {1}?", "Are you interested in {1}?"),
+        ),
+        (r"(.+?) preferences?", ("Do you have any {1} preferences?", "Which {1} do you prefer?")),
+        (r"preferred (.+)", ("Which {1} do you prefer?", "Do you have a preferred {1}?")),
+        (r"desired (.+)", ("Which {1} do you want?", "What would be the desired {1}?")),
+        (
+            r"(.*\b(?:restrictions|constraints|limitations|allergies|requirements|considerations|conditions))",
+            ("Are there any {1} to consider?", "Do you have any {1}?"),
+        ),
+        (r"(.*\b(?:concerns|needs|interests|values|causes))", ("Do you have any {1}?", "Are there any {1}?")),
+        (
+            r"((?:\w+ )?(?:budget|price)(?: range| limit)?)(?: .+)?",
+            ("What is your {1}?", "Do you have a {1} in mind?"),
+        ),
+        (r"(experience) (?:with|in) (.+)", ("How much experience do you have with {2}?",)),
+        (
+            r"available (time|space|storage|bandwidth)|(time|space|storage) (?:available|availability)",
+            ("How much {1}{2} do you have available?", "What is the available {1}{2}?"),
+        ),
+        (
+            r"available (.+)|(.+) (?:available|availability)",
+            ("Which {1}{2} do you have available?", "What {1}{2} can be used?"),
+        ),
+        (r"(?:inclusion of|include) (.+)", ("Should {1} be included?", "Do you want {1} included?")),
+        (r"need for (.+)", ("Do you need {1}?", "Is there a need for {1}?")),
+        (r"handling (?:of )?(.+)", ("How should {1} be handled?", "What should happen with {1}?")),
+        (r"willingness to (.+)", ("Are you willing to {1}?", "Would you {1}?")),
+        (r"your (.+)", ("What {is} your {1}?", "Could you describe your {1}?")),
+        (
+            r"((?:current|existing|skill|experience|expertise|knowledge|proficiency|risk)\b.*|.+ level)",
+            ("What {is} your {1}?", "Could you describe your {1}?"),
+        ),
+        (
+            r"specific (.*s(?: (?:to|of|in|for|or|and) .+)?)",
+            ("Are there any specific {1} you have in mind?", "Which {1} matter most to you?"),
+        ),
+        (r"specific (.+)", ("Do you have a specific {1} in mind?", "Which {1} do you have in mind?")),
+        (
+            r"(purpose|context|nature|scope|cause|location|size|duration|length|frequency) (of .+)",
+            ("What {is} the {1} {2}?", "Could you describe the {1} {2}?"),
+        ),
+        (r"(intended .+|purpose|location|goals?)", ("What {is} the {1}?", "Could you describe the {1}?")),
+        (
+            r"(.+)",
+            ("Which {1} do you have in mind?", "What {1} would suit you?", "Could you describe the {1}?"),
+        ),
+    )
+)
+_EXAMPLES = re.compile(
+    r"\s*(?:\([^)]*\)"
+    r"|,? (?:such as|for example|for instance|e\.g\.)\b.*|, (?:like|or are|and|or do|if so)\b.*"
+    r"|,? that (?:you|i|we|need|should|might|may)\b.*|,? (?:i|we) should (?:be|keep|know)\b.*"
+    r"|,? we should\b.*| to consider\b.*)",
+    re.IGNORECASE,
+)
+_TAIL = re.compile(
+    r"\s(?:for|of|in|from|to|on|at|with|about|during|within|after|before|regarding)\s(?!mind\b)"
+)
+_USER = re.compile(r"\b(?:the )?(?:user|person|client)(?:'s|’s|s')", re.IGNORECASE)
+
+
+def topic(description: str, foreign: Iterable[str]) -> str | None:
+    """The description without what belongs to another request; None where nothing is left to ask for.
+
+    `foreign` holds stems. A phrase at the end that has one ("for the headphones") is cut off, and so
+    are words before the head noun ("gardening experience level"); the head itself cannot be.
+    """
+    strange = set(foreign)
+    text = _USER.sub("your", description.strip().rstrip(".?:"))
+    text = re.sub(r"\s*\([^)]*\)", "", text)
+    text = " ".join(_lower(word) for word in text.split())
+    text = _cut_tails(text, strange)
+    text = " ".join(word for word in text.split() if not _is(word, strange, keep_head=text))
+    left = set(stems(text))
+    return text if left - FORM_STEMS and not strange & left else None
+
+
+def _cut_tails(text: str, strange: set[str]) -> str:
+    while strange & set(stems(text)):
+        tails = list(_TAIL.finditer(text))
+        if not tails:
+            break
+        text = text[: tails[-1].start()]
+    return text
+
+
+def _is(word: str, strange: set[str], keep_head: str) -> bool:
+    """Whether a word before the head noun is another request's."""
+    head = re.split(_TAIL, keep_head)[0].split()[-1]
+    return word != head and bool(strange & set(stems(word)))
+
+
+def _lower(word: str) -> str:
+    return word if word[1:] != word[1:].lower() else word.lower()
+
+
+def ask(phrase: str, taken: Iterable[str] = ()) -> str:
+    """A question for a topic, beginning otherwise than the openings in `taken` if there is a way."""
+    match, ways = next((m, ways) for form, ways in _FORMS if (m := form.match(phrase)))
+    parts = [phrase, *(group or "" for group in match.groups())]
+    asked = [_tidy(way.format(*parts, **{"is": "are" if _plural(phrase) else "is"})) for way in ways]
+    used = set(taken)
+    return next((question for question in asked if opening(question) not in used), asked[0])
+
+
+def _plural(phrase: str) -> bool:
+    head = re.split(_TAIL, phrase)[0].split()[-1]
+    return head.endswith("s") and not head.endswith(("ss", "us", "is"))
+
+
+def _tidy(question: str) -> str:
+    question = " ".join(question.split())
+    return question[0].upper() + question[1:]
+
+
+def reuse(question: str, foreign: Iterable[str]) -> str | None:
+    """A question as it was once asked, made short; None where it cannot be asked of this request."""
+    strange = set(foreign)
+    first = re.split(r"(?<=[?.!])\s", question.strip())[0].rstrip("?.! ")
+    text = _cut_tails(_EXAMPLES.sub("", first), strange)
+    fewest, most = _QUESTION_WORDS
+    if strange & set(stems(text)) or not fewest <= len(text.split()) <= most or text.endswith((",", ":")):
+        return None
+    return _tidy(text + "?")
+
+
+def opening(question: str) -> str:
+    """The first three words: two questions that share them look alike to a reader."""
+    return " ".join(words(question)[:3])
+
+
+def names(text: str) -> set[str]:
+    """Stems of the words written as names: capitals in mid-sentence."""
+    found = re.findall(r"(?<![.?!]\s)(?<!^)\b[A-Z][\w-]*", text)
+    return {stem(word) for name in found for word in words(name)}
