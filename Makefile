@@ -40,7 +40,7 @@ format: .venv/.dev ## format and mend what can be mended
 	$(BIN)/ruff format .
 
 bench: .venv/.dev ## speed, as ratios measured side by side in one run
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m scripts.bench
 
 test-vllm: .venv/.dev ## set up a real vLLM with a small model and two adapters, and prove the vllm backend on it
 	scripts/setup_vllm.sh --cpu --small-model

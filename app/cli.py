@@ -31,7 +31,9 @@ def serve() -> None:
     typer.echo(f"Embed Service at {url} (SLM_IMPL={settings.slm_impl}); API at {url}/docs. Try:\n")
     typer.echo(f"""curl -s {url}/v1/hypothesize -H 'content-type: application/json' \\
   -d '{{"user_id": "ada", "input_text": "build api"}}'\n""")
-    uvicorn.run("app.main:create_app", factory=True, host=settings.host, port=settings.port, log_level="warning")
+    uvicorn.run(
+        "app.main:create_app", factory=True, host=settings.host, port=settings.port, log_level="warning"
+    )
 
 
 @cli.command("migrate")

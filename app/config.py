@@ -23,11 +23,10 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address to listen on")
     port: int = Field(8080, ge=1, le=65535, description="Port to listen on; vLLM's own default is 8000")
-    database_url: str = Field(
-        "sqlite:///data/embed.db", description="SQLAlchemy URL; migrated at the start"
-    )
+    database_url: str = Field("sqlite:///data/embed.db", description="SQLAlchemy URL; migrated at the start")
     playbook: str = Field(
-        "shipped", description="shipped, none, or the path of a playbook file in JSON lines (.jsonl or .jsonl.gz)"
+        "shipped",
+        description="shipped, none, or the path of a playbook file in JSON lines (.jsonl or .jsonl.gz)",
     )
 
     slm_impl: Literal["local", "http", "vllm"] = Field("local", description="Which backend answers")
@@ -62,6 +61,9 @@ class Settings(BaseSettings):
     context_token_budget: int = Field(
         512, ge=64, le=65536, description="Caller's context, memories and facets in a prompt, in tokens"
     )
+    enrich_context: bool = Field(
+        False, description="Ask the backend what the request implies first; costs one call"
+    )
 
     embedding_impl: Literal["static", "http"] = Field("static", description="static needs no server")
     embedding_http_url: str = Field(
@@ -80,14 +82,12 @@ class Settings(BaseSettings):
     )
 
     api_keys: Words = Field(
-        (), description="tenant:scopes:sha256hex entries, comma-separated; scopes use+train+admin; unset: no keys"
+        (),
+        description="tenant:scopes:sha256hex entries, comma-separated; scopes use+train+admin; unset: no keys",
     )
     max_body_bytes: int = Field(8_388_608, ge=1024, description="Largest request body")
     max_in_flight: int = Field(64, ge=1, le=10_000, description="Requests to the backend at a time")
     max_queued: int = Field(256, ge=0, le=100_000, description="Requests that may wait for the backend")
-    max_in_flight_requests: int = Field(
-        1024, ge=1, le=100_000, description="Requests being answered at a time; more get 429"
-    )
     request_timeout: Seconds = Field(60.0, description="Seconds for one request as a whole")
 
     @field_validator("vllm_replica_urls", "lora_allowed", "api_keys", mode="before")
@@ -97,7 +97,9 @@ class Settings(BaseSettings):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("vllm_lora_name", "vllm_api_key", "slm_http_api_key", "embedding_http_api_key", mode="before")
+    @field_validator(
+        "vllm_lora_name", "vllm_api_key", "slm_http_api_key", "embedding_http_api_key", mode="before"
+    )
     @classmethod
     def _empty_is_unset(cls, value: Any) -> Any:
         return None if value == "" else value

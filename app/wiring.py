@@ -9,14 +9,28 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
+from prometheus_client import CollectorRegistry
+
 from app.clients.embedding.base import Embedder
 from app.clients.embedding.http import HTTPEmbedder
 from app.clients.embedding.static import StaticEmbedder
-from app.clients.slm.base import SLMClient
+from app.clients.slm.base import (
+    EnrichContext,
+    FollowupQuestions,
+    GenerateHypotheses,
+    SLMClient,
+    Summarize,
+    UpdateFacets,
+)
 from app.clients.slm.local import LocalClient
+from app.clients.slm.registry import load_backend
+from app.clients.slm.sampling import DEFAULT_SAMPLING, Sampling, SamplingTable
+from app.clients.slm.wrappers.compose import Limits as BackendLimits
+from app.clients.slm.wrappers.compose import compose
 from app.config import Settings
-from app.errors import ConfigError
-from app.services.adapters import ANY, AdapterRegistry
+from app.errors import BackendError, ConfigError
+from app.metrics import BackendMetrics
+from app.services.adapters import AdapterRegistry
 from app.services.background import Background
 from app.services.bundle import Access, Services
 from app.services.hypothesizer import Hypothesizer, Limits
@@ -28,7 +42,167 @@ from app.services.privacy import Privacy
 from app.services.ranking import RankingService
 from app.services.recall import Recall
 from app.services.training import TrainingDataCollector
-from app.storage.open import migrate, open_store
+from app.storage.migrate import migrate
+from app.storage.open import open_store
 
 log = logging.getLogger(__name__)
+
 SHIPPED_PLAYBOOK = Path(__file__).resolve().parent.parent / "data" / "playbook" / "in3.jsonl"
+
+
+@asynccontextmanager
+async def open_services(settings: Settings) -> AsyncIterator[Services]:
+    """Everything open, migrated and warming up; closed in reverse order, whatever happens."""
+    async with AsyncExitStack() as stack:
+        await migrate(settings.database_url)
+        store = open_store(settings.database_url)
+        stack.push_async_callback(store.aclose)
+        embedder = _embedder(settings)
+        stack.push_async_callback(embedder.aclose)
+        local = LocalClient(embedder)
+        backend = _backend(settings)
+        slm = compose(
+            backend,
+            local,
+            BackendMetrics(CollectorRegistry()),
+            BackendLimits(at_once=settings.max_in_flight, waiting=settings.max_queued),
+        )
+        stack.push_async_callback(slm.aclose)
+        playbook = await Playbook.open(_playbook(settings.playbook), embedder)
+        collector = await stack.enter_async_context(
+            TrainingDataCollector(
+                Path(settings.training_data_dir),
+                settings.min_confidence_for_training,
+                enabled=settings.enable_training_data_collection,
+            )
+        )
+        background = await stack.enter_async_context(Background())
+        model = None if backend is None else slm
+        persona = PersonaService(store, embedder, model)
+        ranking = RankingService(
+            store,
+            embedder,
+            model,
+            rerank_top_k=settings.rerank_top_k,
+            rerank_boost=settings.rerank_boost,
+            rerank_timeout=settings.rerank_timeout,
+        )
+        hypothesizer = Hypothesizer(
+            store=store,
+            persona=persona,
+            ranking=ranking,
+            playbook=playbook,
+            embedder=embedder,
+            slm=slm,
+            local=local,
+            adapters=AdapterRegistry(
+                frozenset(settings.lora_allowed), backend_has_adapters=settings.slm_impl == "vllm"
+            ),
+            collector=collector,
+            background=background,
+            limits=Limits(settings.context_token_budget, settings.enrich_context),
+        )
+        await _warm_up(stack, backend)
+        yield Services(
+            hypothesizer=hypothesizer,
+            learner=Learner(store, persona, hypothesizer, collector, background),
+            memories=MemoryService(store, embedder),
+            recall=Recall(store, ranking, persona, collector, background),
+            persona=persona,
+            playbook=playbook,
+            privacy=Privacy(store, collector, ranking, background),
+            collector=collector,
+            store=store,
+            slm=slm,
+            access=tuple(Access.parse(entry) for entry in settings.api_keys),
+            request_timeout=settings.request_timeout,
+        )
+
+
+def _embedder(settings: Settings) -> Embedder:
+    if settings.embedding_impl == "static":
+        return StaticEmbedder()
+    key = settings.embedding_http_api_key
+    return HTTPEmbedder(
+        settings.embedding_http_url,
+        settings.embedding_http_model,
+        key.get_secret_value() if key else None,
+    )
+
+
+def _backend(settings: Settings) -> SLMClient | None:
+    """The configured backend; None where `local` answers alone."""
+    if settings.slm_impl == "local":
+        return None
+    make = load_backend(settings.slm_impl)
+    common = {"sampling": _sampling(settings), "prompt_tokens": settings.prompt_token_budget}
+    if settings.slm_impl == "http":
+        key = settings.slm_http_api_key
+        return make(
+            settings.slm_http_base_url,
+            settings.slm_http_model,
+            key.get_secret_value() if key else None,
+            settings.vllm_timeout,
+            **common,
+        )
+    _refuse_adapter_directory(settings.vllm_model_name)
+    key = settings.vllm_api_key
+    return make(
+        settings.vllm_base_url,
+        settings.vllm_model_name,
+        key.get_secret_value() if key else None,
+        settings.vllm_timeout,
+        settings.vllm_lora_name,
+        replica_urls=settings.vllm_replica_urls,
+        **common,
+    )
+
+
+def _refuse_adapter_directory(model: str) -> None:
+    if (Path(model) / "adapter_config.json").exists():
+        raise ConfigError(
+            f"VLLM_MODEL_NAME={model!r} is a LoRA adapter; name its base model there and start vLLM with"
+            " --lora name=path, then set VLLM_LORA_NAME to that name"
+        )
+
+
+def _sampling(settings: Settings) -> SamplingTable:
+    text = Sampling(settings.text_temperature, settings.text_top_p, settings.text_max_tokens)
+    return {
+        **DEFAULT_SAMPLING,
+        GenerateHypotheses: Sampling(
+            settings.hypotheses_temperature, settings.hypotheses_top_p, settings.hypotheses_max_tokens
+        ),
+        EnrichContext: text,
+        FollowupQuestions: text,
+        UpdateFacets: text,
+        Summarize: Sampling(settings.summary_temperature, settings.summary_top_p, settings.text_max_tokens),
+    }
+
+
+def _playbook(name: str) -> Path | None:
+    if name == "none":
+        return None
+    return SHIPPED_PLAYBOOK if name == "shipped" else Path(name)
+
+
+async def _warm_up(stack: AsyncExitStack, backend: SLMClient | None) -> None:
+    """In the background: a backend that is not there yet must not hold up the start."""
+    warmup = getattr(backend, "warmup", None)
+    if warmup is None:
+        return
+
+    async def warm() -> None:
+        try:
+            await warmup()
+        except BackendError as error:
+            log.warning("the backend is not warm: %s", error.detail)
+
+    task = asyncio.create_task(warm())
+
+    async def stop() -> None:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    stack.push_async_callback(stop)

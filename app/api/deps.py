@@ -60,10 +60,14 @@ def user_in_query(user_id: Annotated[str, Query(pattern=ID_PATTERN)]) -> str:
     return _not_dots(user_id)
 
 
-def new_call(request: Request, opened: ServicesDep, tenant: Annotated[str, Depends(tenant_for("use"))]) -> Call:
+def new_call(
+    request: Request, opened: ServicesDep, tenant: Annotated[str, Depends(tenant_for("use"))]
+) -> Call:
     """The Call of this request: its own id, its deadline counted from now."""
     del request
-    return Call(tenant=tenant, request_id=uuid.uuid4().hex, deadline=time.monotonic() + opened.request_timeout)
+    return Call(
+        tenant=tenant, request_id=uuid.uuid4().hex, deadline=time.monotonic() + opened.request_timeout
+    )
 
 
 def _not_dots(user_id: str) -> str:

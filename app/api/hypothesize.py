@@ -14,7 +14,9 @@ from app.services.hypothesizer import Ask
 router = APIRouter(prefix="/v1", tags=["hypotheses"], route_class=StrictRoute)
 
 
-@router.post("/hypothesize", response_model=HypothesizeOut, responses=responses(400, 401, 403, 404, 413, 422, 503))
+@router.post(
+    "/hypothesize", response_model=HypothesizeOut, responses=responses(400, 401, 403, 404, 413, 422, 503)
+)
 async def hypothesize(body: HypothesizeBody, services: ServicesDep, call: CallDep) -> Response:
     """The questions that matter most for this request and this user, the most important first."""
     ask = Ask(

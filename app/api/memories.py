@@ -70,7 +70,12 @@ async def remember(body: MemoriesBody, services: ServicesDep, tenant: TenantDep)
     """Store up to 1,000 texts about a user, all or none. A known external_id is replaced."""
     ids = await services.memories.add(tenant, body.user_id, [_new(item) for item in body.items])
     return JSON(
-        {"items": [{"id": key, "external_id": item.external_id} for key, item in zip(ids, body.items, strict=True)]}
+        {
+            "items": [
+                {"id": key, "external_id": item.external_id}
+                for key, item in zip(ids, body.items, strict=True)
+            ]
+        }
     )
 
 

@@ -61,6 +61,6 @@ async def status(services: ServicesDep, tenant: TenantDep) -> Response:
                 "version": health.version,
                 "adapters": list(health.adapters),
             },
-            "training_data": services.collector.stats(),
+            "training_data": await services.collector.stats(),
         }
     )

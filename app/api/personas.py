@@ -35,7 +35,9 @@ async def read(user_id: UserPath, services: ServicesDep, tenant: TenantDep) -> R
 
 
 @router.patch("/{user_id}", response_model=PersonaOut, responses=responses(400, 401, 403, 413, 422, 503))
-async def correct(user_id: UserPath, body: PersonaPatch, services: ServicesDep, tenant: TenantDep) -> Response:
+async def correct(
+    user_id: UserPath, body: PersonaPatch, services: ServicesDep, tenant: TenantDep
+) -> Response:
     """Set what the user states of themselves, or end a facet with null; their word is final."""
     await services.learner.settle(tenant, user_id)
     for facet in body.facets:

@@ -90,7 +90,10 @@ async def _service_error(request: Request, error: Exception) -> Response:
 async def _validation_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     found = [
-        {"field": ".".join(str(part) for part in item["loc"] if part != "body") or "body", "message": item["msg"]}
+        {
+            "field": ".".join(str(part) for part in item["loc"] if part != "body") or "body",
+            "message": item["msg"],
+        }
         for item in error.errors()[:_SHOWN_ERRORS]
     ]
     detail = "; ".join(f"{item['field']}: {item['message']}" for item in found[:3])
@@ -99,11 +102,15 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 async def _http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    slug = {404: "not-found", 405: "method-not-allowed", 400: "bad-request"}.get(error.status_code, "http-error")
+    slug = {404: "not-found", 405: "method-not-allowed", 400: "bad-request"}.get(
+        error.status_code, "http-error"
+    )
     title = slug.replace("-", " ").capitalize()
     return problem(error.status_code, slug, title, str(error.detail), request.url.path, headers=error.headers)
 
 
 async def _unforeseen(request: Request, error: Exception) -> Response:
     log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(500, "internal", "Internal error", "The service failed; its log says why.", request.url.path)
+    return problem(
+        500, "internal", "Internal error", "The service failed; its log says why.", request.url.path
+    )

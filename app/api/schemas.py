@@ -85,7 +85,9 @@ class ChoiceBody(Body):
 
 class FeedbackBody(Body):
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"user_id": "ada", "request_id": "0f3c", "rating": 1, "useful": ["a1b2"]}]}
+        json_schema_extra={
+            "examples": [{"user_id": "ada", "request_id": "0f3c", "rating": 1, "useful": ["a1b2"]}]
+        }
     )
     user_id: Id
     request_id: Id | None = None
@@ -111,7 +113,9 @@ class MemoryItem(BaseModel):
 class MemoriesBody(Body):
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"user_id": "ada", "items": [{"text": "I write Python at work", "external_id": "m1"}]}]
+            "examples": [
+                {"user_id": "ada", "items": [{"text": "I write Python at work", "external_id": "m1"}]}
+            ]
         }
     )
     user_id: Id
@@ -131,7 +135,9 @@ class SearchBody(Body):
 class RankBody(Body):
     model_config = ConfigDict(
         json_schema_extra={
-            "examples": [{"user_id": "ada", "query": "Dinner?", "candidates": ["Noodle soup", "Cheeseburger"]}]
+            "examples": [
+                {"user_id": "ada", "query": "Dinner?", "candidates": ["Noodle soup", "Cheeseburger"]}
+            ]
         }
     )
     user_id: Id

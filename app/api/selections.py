@@ -55,7 +55,9 @@ async def select(body: SelectionBody, services: ServicesDep, call: CallDep) -> R
 async def choose(body: ChoiceBody, services: ServicesDep, tenant: TenantDep) -> Response:
     """Tell of a choice made elsewhere, for the persona."""
     return JSON(
-        await services.learner.choose(tenant, body.user_id, body.input_text, tuple(body.options), body.selected)
+        await services.learner.choose(
+            tenant, body.user_id, body.input_text, tuple(body.options), body.selected
+        )
     )
 
 

@@ -75,7 +75,8 @@ def body(
         "auto_advance": None,
         "context": {
             "memories": [
-                {"id": m.memory.id, "external_id": m.memory.external_id, "text": m.memory.text} for m in memories
+                {"id": m.memory.id, "external_id": m.memory.external_id, "text": m.memory.text}
+                for m in memories
             ],
             "facets": [{"name": facet.name, "value": facet.value} for facet in facets[:_FACETS_SHOWN]],
             "enrichment": None if draft.enriched is None else asdict(draft.enriched.value),

@@ -11,7 +11,6 @@ from app.services.memories import MemoryService
 from app.services.persona import PersonaService
 from app.services.playbook import Playbook
 from app.services.privacy import Privacy
-from app.services.ranking import RankingService
 from app.services.recall import Recall
 from app.services.training import TrainingDataCollector
 from app.storage.base import Store
@@ -39,7 +38,6 @@ class Services:
     hypothesizer: Hypothesizer
     learner: Learner
     memories: MemoryService
-    ranking: RankingService
     recall: Recall
     persona: PersonaService
     playbook: Playbook

@@ -94,7 +94,9 @@ class Hypothesizer:
     async def hypothesize(self, ask: Ask, call: Call) -> dict[str, Any]:
         """The body of the contract; UnknownAdapter for a `lora_name` that cannot be had."""
         began = time.perf_counter()
-        call = answers.named_call(call, ask.session_id or uuid.uuid4().hex, self._adapters.resolve(ask.lora_name))
+        call = answers.named_call(
+            call, ask.session_id or uuid.uuid4().hex, self._adapters.resolve(ask.lora_name)
+        )
         await self._background.settle((call.tenant, ask.user_id))
         scene = await self._scene(ask, call)
         drafting = time.perf_counter()
@@ -112,7 +114,9 @@ class Hypothesizer:
             total_ms=1000 * (time.perf_counter() - began),
             backend_ms=backend_ms,
         )
-        interaction = answers.interaction(ask.user_id, ask.input_text, call, answer, draft, assumed, scene.fitted)
+        interaction = answers.interaction(
+            ask.user_id, ask.input_text, call, answer, draft, assumed, scene.fitted
+        )
         await self._store.add_interaction(interaction)
         self._collector.record_hypotheses(interaction)
         return answer

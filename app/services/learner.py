@@ -196,9 +196,7 @@ def _checked(pick: Pick, shown: Interaction) -> Mapping[str, Any] | None:
     return hypothesis
 
 
-def _evidence(
-    said: Selection, shown: Interaction, hypothesis: Mapping[str, Any] | None
-) -> Evidence | None:
+def _evidence(said: Selection, shown: Interaction, hypothesis: Mapping[str, Any] | None) -> Evidence | None:
     """What the selection says of the user; None where no answer was given, only a question picked."""
     answer = said.option or said.free_text
     if answer is None or hypothesis is None:

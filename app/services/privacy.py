@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.services.background import Background
-from app.services.memories import MemoryService
+from app.services.ranking import RankingService
 from app.services.training import TrainingDataCollector
 from app.storage.base import Users
 
@@ -18,10 +18,10 @@ class Privacy:
         self,
         store: Users,
         collector: TrainingDataCollector,
-        memories: MemoryService,
+        ranking: RankingService,
         background: Background,
     ) -> None:
-        self._store, self._collector, self._memories = store, collector, memories
+        self._store, self._collector, self._ranking = store, collector, ranking
         self._background = background
 
     async def export(self, tenant: str, user_id: str) -> dict[str, Any]:
@@ -38,7 +38,7 @@ class Privacy:
         await self._background.settle((tenant, user_id), 5.0)
         rows = await self._store.erase_user(tenant, user_id)
         lines = await self._collector.erase(tenant, user_id)
-        self._memories.forget_cached(tenant, user_id)
+        self._ranking.forget(tenant, user_id)
         return {
             "user_id": user_id,
             "erased_at": datetime.now(UTC),

@@ -70,7 +70,10 @@ async def test_a_wrong_field_is_named(client: httpx.AsyncClient, change: dict[st
         (b'"text"', 422),
         (b'{"user_id": "ada", "input_text": "\xff\xfe"}', 400),
         (b'{"user_id": "ada", "input_text": "\\ud800"}', 400),
-        (b'{"user_id": "ada", "input_text": "a", "context": ' + b'{"a":' * 200 + b"1" + b"}" * 200 + b"}", 400),
+        (
+            b'{"user_id": "ada", "input_text": "a", "context": ' + b'{"a":' * 200 + b"1" + b"}" * 200 + b"}",
+            400,
+        ),
         (b"[" * 100_000, 400),
         (b'{"user_id": "ada", "input_text": "a", "count": NaN}', 400),
         (b'{"user_id": "ada", "input_text": "a", "count": 1e999}', 400),
@@ -109,7 +112,9 @@ async def test_a_memory_with_orders_is_only_text(client: httpx.AsyncClient) -> N
     assert not any("ignore" in hypothesis["question"].lower() for hypothesis in answer["hypotheses"])
 
 
-@pytest.mark.parametrize("path", ["/v1/personas/a%2Fb", "/v1/personas/%0A", "/v1/nothing", "/v1/personas/a%20b"])
+@pytest.mark.parametrize(
+    "path", ["/v1/personas/a%2Fb", "/v1/personas/%0A", "/v1/nothing", "/v1/personas/a%20b"]
+)
 async def test_a_wrong_path(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
     assert answer.status_code in (404, 422)
@@ -157,7 +162,10 @@ async def test_any_json_is_answered(client: httpx.AsyncClient, path: str, body: 
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(min_size=1, max_size=300).filter(str.strip), context=st.dictionaries(st.text(), JSON, max_size=3))
+@given(
+    text=st.text(min_size=1, max_size=300).filter(str.strip),
+    context=st.dictionaries(st.text(), JSON, max_size=3),
+)
 async def test_any_text_is_answered(client: httpx.AsyncClient, text: str, context: dict[str, Any]) -> None:
     answer = await client.post("/v1/hypothesize", json=ASK | {"input_text": text, "context": context})
     assert answer.status_code in (200, 400, 422), answer.text

@@ -23,7 +23,11 @@ async def ask(client: httpx.AsyncClient, text: str = "build api", **more: Any) -
 
 async def pick(client: httpx.AsyncClient, shown: dict[str, Any], place: int = 0) -> dict[str, Any]:
     hypothesis = shown["hypotheses"][place]
-    body = {"request_id": shown["request_id"], "hypothesis_id": hypothesis["id"], "option": hypothesis["options"][0]}
+    body = {
+        "request_id": shown["request_id"],
+        "hypothesis_id": hypothesis["id"],
+        "option": hypothesis["options"][0],
+    }
     answer = await client.post("/v1/selections", json=body)
     assert answer.status_code == 200, answer.text
     SelectionOut.model_validate_json(answer.content)
@@ -49,7 +53,9 @@ async def test_a_clear_request_is_told_from_a_vague_one(client: httpx.AsyncClien
 async def test_what_is_in_the_request_is_not_asked(client: httpx.AsyncClient) -> None:
     open_ = await ask(client, "Plan a trip to Tokyo.")
     closed = await ask(
-        client, "Plan a trip to Tokyo.", conversation=[{"role": "user", "content": "My budget is 2000 euros."}]
+        client,
+        "Plan a trip to Tokyo.",
+        conversation=[{"role": "user", "content": "My budget is 2000 euros."}],
     )
     assert any("budget" in h["question"].lower() for h in open_["hypotheses"])
     assert not any("budget" in h["question"].lower() for h in closed["hypotheses"])
@@ -60,7 +66,9 @@ async def test_a_selection_is_learned_and_answered_alike_twice(client: httpx.Asy
     first = await pick(client, shown)
     assert await pick(client, shown) == first
     hypothesis = shown["hypotheses"][0]
-    assert first["learned"] == [{"kind": "pick", "name": hypothesis["detail"], "value": hypothesis["options"][0]}]
+    assert first["learned"] == [
+        {"kind": "pick", "name": hypothesis["detail"], "value": hypothesis["options"][0]}
+    ]
     assert hypothesis["options"][0] in first["resolved_request"]
     facets = (await client.get("/v1/personas/ada")).json()["facets"]
     assert [facet["value"] for facet in facets] == [hypothesis["options"][0]]
@@ -119,7 +127,9 @@ async def test_memories_are_found_replaced_and_deleted(client: httpx.AsyncClient
 
 
 async def test_memories_reach_the_answer(client: httpx.AsyncClient) -> None:
-    await client.post("/v1/memories", json={"user_id": "ada", "items": [{"text": "Our API is written in Go"}]})
+    await client.post(
+        "/v1/memories", json={"user_id": "ada", "items": [{"text": "Our API is written in Go"}]}
+    )
     assert [m["text"] for m in (await ask(client))["context"]["memories"]] == ["Our API is written in Go"]
 
 
@@ -139,7 +149,12 @@ async def test_opposite_choices_give_opposite_orders(client: httpx.AsyncClient) 
 async def test_late_feedback_joins_a_search(client: httpx.AsyncClient) -> None:
     await client.post("/v1/memories", json={"user_id": "ada", "items": [{"text": "I like tea"}]})
     found = (await client.post("/v1/memories/search", json={"user_id": "ada", "query": "drinks"})).json()
-    body = {"user_id": "ada", "request_id": found["request_id"], "rating": 1, "useful": [found["results"][0]["id"]]}
+    body = {
+        "user_id": "ada",
+        "request_id": found["request_id"],
+        "rating": 1,
+        "useful": [found["results"][0]["id"]],
+    }
     assert (await client.post("/v1/feedback", json=body)).status_code == 200
     stranger = await client.post("/v1/feedback", json=body | {"user_id": "bob"})
     assert stranger.status_code == 404

@@ -1,0 +1,116 @@
+"""Three backends behind one contract: switch by SLM_IMPL alone, fail into `local` and say so."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from app.api.schemas import HypothesizeOut
+from tests.api.conftest import running, settings_in
+from tests.fake_vllm import BASE, FakeVLLM
+from tests.servers import serving
+
+ASK = {"user_id": "ada", "input_text": "build api"}
+
+
+def wired(folder: Path, url: str, impl: str, **more: Any) -> Any:
+    both = {
+        "vllm_base_url": f"{url}/v1",
+        "vllm_model_name": BASE,
+        "slm_http_base_url": f"{url}/v1",
+        "slm_http_model": BASE,
+    }
+    return settings_in(folder, slm_impl=impl, **(both | more))
+
+
+async def hypothesize(client: httpx.AsyncClient, **more: Any) -> dict[str, Any]:
+    answer = await client.post("/v1/hypothesize", json=ASK | more)
+    assert answer.status_code == 200, answer.text
+    HypothesizeOut.model_validate_json(answer.content)
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def test_backends_change_by_one_setting_and_nothing_is_forgotten(tmp_path: Path) -> None:
+    async with serving(FakeVLLM()) as url:
+        for impl in ("local", "http", "vllm", "local"):
+            async with running(wired(tmp_path, url, impl)) as client:
+                answer = await hypothesize(client)
+                assert answer["backend"] == {
+                    "name": impl,
+                    "model": answer["backend"]["model"],
+                    "adapter": None,
+                    "arm": None,
+                    "degraded": False,
+                    "reason": None,
+                }
+                assert len(answer["hypotheses"]) == 3
+                if impl != "local":
+                    assert impl in {hypothesis["producer"] for hypothesis in answer["hypotheses"]}
+                    assert answer["backend"]["model"] == BASE
+                await client.patch(
+                    "/v1/personas/ada", json={"facets": [{"name": f"habit {impl}", "value": "yes"}]}
+                )
+                memory = {"user_id": "ada", "items": [{"text": f"said under {impl}", "external_id": impl}]}
+                await client.post("/v1/memories", json=memory)
+                persona = (await client.get("/v1/personas/ada")).json()
+                memories = (await client.get("/v1/memories", params={"user_id": "ada"})).json()
+    assert {facet["name"] for facet in persona["facets"]} == {"habit local", "habit http", "habit vllm"}
+    assert {memory["external_id"] for memory in memories["items"]} == {"local", "http", "vllm"}
+
+
+async def test_the_callers_adapter_is_the_model_and_lora_name_never_leaves(tmp_path: Path) -> None:
+    fake = FakeVLLM(adapters={"mine": "/adapters/mine", "default": "/adapters/default"})
+    async with (
+        serving(fake) as url,
+        running(wired(tmp_path, url, "vllm", vllm_lora_name="default", lora_allowed=("mine",))) as client,
+    ):
+        assert (await hypothesize(client))["backend"]["adapter"] == "default"
+        assert (await hypothesize(client, lora_name="mine"))["backend"]["adapter"] == "mine"
+    bodies = [recorded.body for recorded in fake.requests if recorded.path.endswith("/chat/completions")]
+    assert [body["model"] for body in bodies][-1] == "mine"
+    assert not any("lora_name" in body for body in bodies)
+    assert all({"temperature", "top_p", "model"} <= body.keys() for body in bodies)
+
+
+async def test_an_adapter_that_vllm_lacks_is_a_404_for_who_named_it(tmp_path: Path) -> None:
+    async with (
+        serving(FakeVLLM()) as url,
+        running(wired(tmp_path, url, "vllm", lora_allowed=("*",))) as client,
+    ):
+        answer = await client.post("/v1/hypothesize", json=ASK | {"lora_name": "gone"})
+        assert answer.status_code == 404
+        assert answer.json()["type"] == "/problems/unknown-adapter"
+
+
+async def test_a_configured_adapter_that_vllm_lacks_degrades(tmp_path: Path) -> None:
+    async with (
+        serving(FakeVLLM()) as url,
+        running(wired(tmp_path, url, "vllm", vllm_lora_name="gone")) as client,
+    ):
+        answer = await hypothesize(client)
+        assert answer["backend"]["degraded"]
+        assert answer["backend"]["name"] == "local"
+
+
+@pytest.mark.parametrize("kind", ["status", "broken", "empty", "reset", "length"])
+async def test_a_failing_backend_is_answered_for_by_local(tmp_path: Path, kind: str) -> None:
+    fake = FakeVLLM()
+    async with serving(fake) as url, running(wired(tmp_path, url, "vllm")) as client:
+        fake.fail(kind)
+        worse = await hypothesize(client)
+        assert worse["backend"]["degraded"] and worse["backend"]["reason"]
+        assert len(worse["hypotheses"]) == 3
+        assert {hypothesis["producer"] for hypothesis in worse["hypotheses"]} == {"local"}
+        fake.heal()
+        assert not (await hypothesize(client, user_id="bob"))["backend"]["degraded"]
+
+
+async def test_no_backend_at_all_still_starts_and_answers(tmp_path: Path) -> None:
+    async with running(wired(tmp_path, "http://127.0.0.1:9", "vllm")) as client:
+        assert (await client.get("/health/ready")).status_code == 200
+        assert (await hypothesize(client))["backend"]["degraded"]
+        assert (await client.get("/v1/status")).json()["backend"]["ok"] is False
