@@ -62,14 +62,14 @@ def labels_line(interaction: Interaction, feedback: Feedback) -> Line:
         "useful": _ids(feedback.useful),
         "not_useful": _ids(feedback.not_useful),
     }
-    event = f"labelled:{feedback.id}"
-    return _ranking(interaction, event, feedback.created_at, labels, _confidence(feedback))
+    sure = _confidence(feedback)
+    return _ranking(interaction, "labelled", feedback.created_at, labels, sure, feedback.id)
 
 
 def feedback_line(feedback: Feedback, interaction: Interaction | None) -> Line:
     words = {"comment": feedback.comment, "correction": feedback.correction}
     marks = {"useful": _ids(feedback.useful), "not_useful": _ids(feedback.not_useful)}
-    line = _head(feedback.tenant, feedback.user_id, f"feedback:{feedback.id}", feedback.created_at)
+    line = _head(feedback.tenant, feedback.user_id, feedback.created_at, "feedback", feedback.id)
     return {
         **line,
         "request_id": alias(feedback.request_id or ""),
@@ -86,7 +86,7 @@ def choice_line(choice: Choice) -> Line:
     """A choice made elsewhere: the same shape as feedback."""
     content = {"options": list(choice.options), "selected": choice.selected}
     return {
-        **_head(choice.tenant, choice.user_id, f"choice:{choice.id}", choice.created_at),
+        **_head(choice.tenant, choice.user_id, choice.created_at, "choice", choice.id),
         "request_id": "",
         **_origin(None),
         "event": "choice",
@@ -101,7 +101,7 @@ def persona_line(tenant: str, user_id: str, before: Facet | None, after: Facet, 
     """A facet as it was and as it is. Its evidence is what the user said, hence EXPLICIT."""
     moment = after.valid_to or after.valid_from
     return {
-        **_head(tenant, user_id, f"persona:{after.id}:{evidence_id}", moment),
+        **_head(tenant, user_id, moment, "persona", after.id, evidence_id),
         "request_id": alias(evidence_id),
         "facet": redact(after.name),
         "before": _facet(before),
@@ -126,10 +126,15 @@ def _hypotheses(
 
 
 def _ranking(
-    interaction: Interaction, event: str, moment: datetime, labels: Mapping[str, Any], confidence: float
+    interaction: Interaction,
+    event: str,
+    moment: datetime,
+    labels: Mapping[str, Any],
+    confidence: float,
+    *cause: str,
 ) -> Line:
     return {
-        **_request(interaction, event, moment),
+        **_request(interaction, event, moment, *cause),
         "query": redact(interaction.input_text),
         "messages": _json(redact_all(interaction.record.get("messages", []))),
         "candidates": _shown(interaction),
@@ -138,21 +143,22 @@ def _ranking(
     }
 
 
-def _request(interaction: Interaction, event: str, moment: datetime) -> Line:
+def _request(interaction: Interaction, event: str, moment: datetime, *cause: str) -> Line:
     return {
-        **_head(interaction.tenant, interaction.user_id, f"{event}:{interaction.id}", moment),
+        **_head(interaction.tenant, interaction.user_id, moment, event, interaction.id, *cause),
         "request_id": interaction.id,
         "session_id": alias(interaction.session_id),
         "round": interaction.round,
         **_origin(interaction),
-        "event": event.partition(":")[0],
+        "event": event,
     }
 
 
-def _head(tenant: str, user_id: str, record_id: str, moment: datetime) -> Line:
+def _head(tenant: str, user_id: str, moment: datetime, event: str, *ids: str) -> Line:
+    """`record_id` is made of the event and its ids: the same line twice is seen to be the same."""
     return {
         "schema_version": SCHEMA_VERSION,
-        "record_id": record_id,
+        "record_id": ":".join([event, *_ids(ids)]),
         "time": moment.astimezone(UTC).isoformat(timespec="microseconds"),
         "tenant": tenant,
         "user_id": alias(user_id),
@@ -179,7 +185,8 @@ def _with_ids(items: list[Any]) -> str:
 def _picked(picked: Mapping[str, Any]) -> str:
     if not picked:
         return ""
-    return _json({**redact_all(picked), "hypothesis_id": picked["hypothesis_id"]})
+    hypothesis_id = picked["hypothesis_id"]
+    return _json({**redact_all(picked), "hypothesis_id": hypothesis_id and alias(hypothesis_id)})
 
 
 def _facet(facet: Facet | None) -> str:
