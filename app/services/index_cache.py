@@ -29,7 +29,7 @@ class IndexCache:
     async def get(self, tenant: str, user_id: str, version: int | None = None) -> MemoryIndex:
         """The index of the memories at `version` or later; None: as they stand now.
 
-        An index whose vectors cannot be had is blind, and is not kept.
+        An index whose vectors cannot be had knows words only, and is not kept.
         """
         if version is None:
             version = (await self._store.profile(tenant, user_id)).memory_version
@@ -71,7 +71,7 @@ class IndexCache:
 
     async def _vectors(self, loaded: MemorySet) -> Vectors | None:
         """The stored vectors, or new ones where another embedder made those; None where it fails."""
-        if loaded.embedder == self._embedder.name:
+        if loaded.embedder == self._embedder.name and loaded.vectors.shape[1]:
             return loaded.vectors
         try:
             return await self._embedder.embed([memory.text for memory in loaded.memories])

@@ -1,4 +1,4 @@
-"""What callers ask to be remembered: add, list, delete, and the indexes that searches run on."""
+"""What callers ask to be remembered: add, list, delete."""
 
 from __future__ import annotations
 
@@ -12,8 +12,7 @@ from typing import Any
 from app.clients.embedding.base import Embedder
 from app.errors import NotFound
 from app.models import Memory
-from app.services.index_cache import IndexCache, MemoryStore
-from app.services.memory_index import MemoryIndex
+from app.storage.base import Memories
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +32,8 @@ class NewMemory:
 
 
 class MemoryService:
-    def __init__(self, store: MemoryStore, embedder: Embedder, max_cached_memories: int = 200_000) -> None:
+    def __init__(self, store: Memories, embedder: Embedder) -> None:
         self._store, self._embedder = store, embedder
-        self._indexes = IndexCache(store, embedder, max_cached_memories)
 
     async def add(self, tenant: str, user_id: str, items: Sequence[NewMemory]) -> list[str]:
         """Embed and store all or nothing; the ids, in the items' order.
@@ -48,14 +46,6 @@ class MemoryService:
         memories = _numbered(items)
         vectors = await self._embedder.embed([memory.text for memory in memories])
         return await self._store.put_memories(tenant, user_id, memories, vectors, self._embedder.name)
-
-    async def index(self, tenant: str, user_id: str, version: int | None = None) -> MemoryIndex:
-        """What a search runs on: the memories at `version` or later; None: as they stand now."""
-        return await self._indexes.get(tenant, user_id, version)
-
-    def forget_cached(self, tenant: str, user_id: str) -> None:
-        """Drop what is held in this process of an erased user."""
-        self._indexes.forget(tenant, user_id)
 
     async def list(
         self, tenant: str, user_id: str, limit: int, cursor: str | None = None

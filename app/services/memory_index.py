@@ -22,7 +22,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +68,9 @@ class MemoryIndex:
         return len(self.memories)
 
     @property
-    def blind(self) -> bool:
-        """Without vectors: words alone rank, and every cosine is 0."""
-        return self._vectors is None
+    def dimensions(self) -> int:
+        """The length that a query's vector must have; 0: there are no vectors, words alone rank."""
+        return 0 if self._vectors is None else int(self._vectors.shape[1])
 
     def search(self, query: str, vector: Vectors | None, now: datetime, top_k: int) -> list[RankedMemory]:
         """The best `top_k`, best first; ties in the order in which the memories were given.
@@ -122,14 +121,6 @@ class MemoryIndex:
             for name in ("cosine", "bm25", "recency", "importance")
         }
         return RankedMemory(self.memories[row], round(float(scores[row]), 6), {**each, "rerank": None})
-
-
-class Indexes(Protocol):
-    """Who keeps the indexes of users."""
-
-    async def index(self, tenant: str, user_id: str, version: int | None = None) -> MemoryIndex:
-        """The index of the memories at `version` or later; None: as they stand now."""
-        ...
 
 
 def top_rows(scores: Scores, count: int) -> list[int]:

@@ -14,7 +14,8 @@ from app.clients.embedding.base import Embedder, Vectors
 from app.clients.slm.base import Call, ScoreRelevance, SLMClient
 from app.errors import BackendAnswerInvalid, BackendError, BackendTimeout
 from app.models import RankedMemory
-from app.services.memory_index import Indexes, MemoryIndex
+from app.services.index_cache import IndexCache, MemoryStore
+from app.services.memory_index import MemoryIndex
 from app.text import content
 
 Producer = Literal["fusion", "words", "rerank"]
@@ -34,16 +35,18 @@ class RankingService:
 
     def __init__(
         self,
-        memories: Indexes,
+        store: MemoryStore,
         embedder: Embedder,
         slm_client: SLMClient | None = None,
         *,
         rerank_top_k: int = 20,
         rerank_boost: float = 0.3,
         rerank_timeout: float = 0.8,
+        max_cached_memories: int = 200_000,
     ) -> None:
         """`rerank_timeout` is in seconds; `rerank_top_k` 0 turns re-ranking off."""
-        self._memories, self._embedder, self._slm_client = memories, embedder, slm_client
+        self._indexes = IndexCache(store, embedder, max_cached_memories)
+        self._embedder, self._slm_client = embedder, slm_client
         self._rerank_top_k, self._rerank_boost = rerank_top_k, rerank_boost
         self._rerank_timeout = rerank_timeout
 
@@ -65,24 +68,29 @@ class RankingService:
         is then the fused one, or that by words alone, and `reason` says why. Raises StorageError.
         """
         call = call or Call(tenant=tenant)
-        index = await self._memories.index(tenant, user_id, memory_version)
+        index = await self._indexes.get(tenant, user_id, memory_version)
         if rerank is False or self._slm_client is None or self._rerank_top_k < 1:
             fused = await self._fused(index, query_text, call, top_k)
             return replace(fused, reason=fused.reason or ("no backend to re-rank with" if rerank else None))
         fused = await self._fused(index, query_text, call, max(top_k, self._rerank_top_k))
         return await self._reranked(self._slm_client, query_text, fused, call, top_k)
 
+    def forget(self, tenant: str, user_id: str) -> None:
+        """Drop what this process holds of an erased user."""
+        self._indexes.forget(tenant, user_id)
+
     async def _fused(self, index: MemoryIndex, query: str, call: Call, count: int) -> Ranking:
         if not len(index):
             return Ranking((), "fusion")
-        vector, reason = None, None
+        vector: Vectors | None = None
+        reason: str | None = None
         try:
             async with asyncio.timeout(call.remaining()):
                 vector = await self._query_vector(query)
         except (BackendError, TimeoutError) as error:
             reason = _reason(error)
-        if index.blind:
-            reason = reason or "the memories could not be embedded"
+        if vector is not None and len(vector) != index.dimensions:
+            vector, reason = None, "the memories could not be embedded as the query was"
         results = index.search(query, vector, datetime.now(UTC), count)
         return Ranking(tuple(results), "words" if reason else "fusion", reason)
 

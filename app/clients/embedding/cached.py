@@ -25,6 +25,7 @@ class CachedEmbedder:
         missing = [text for text in dict.fromkeys(texts) if text not in found]
         fresh = dict(zip(missing, await self._inner.embed(missing), strict=True)) if missing else {}
         found |= fresh
+        self.dimensions = self._inner.dimensions  # a server's are known from its first answer on
         rows = [found[text] for text in texts]
         self._keep(texts, fresh)
         return np.array(rows, np.float32).reshape(len(texts), self.dimensions)
