@@ -15,23 +15,26 @@ from app.storage.database import Database
 from app.storage.sql import SQLStore
 
 BUSY_SECONDS = 5.0
-"""How long a writer waits for another process before StorageError."""
 READERS = 4
 DRIVERS = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+asyncpg", "postgres": "postgresql+asyncpg"}
 
 
-def open_store(url: str) -> SQLStore:
+def open_store(url: str, busy_seconds: float = BUSY_SECONDS) -> SQLStore:
     """A store on a database that `migrate(url)` has brought up to date; close it with `aclose`.
 
-    Connections are made on first use. Raises ConfigError for a URL of another kind.
+    Connections are made on first use. A SQLite writer waits `busy_seconds` for another process.
+    Raises ConfigError for a URL of another kind.
     """
-    return SQLStore(open_database(url))
+    return SQLStore(open_database(url, busy_seconds))
 
 
-def open_database(url: str) -> Database:
+def open_database(url: str, busy_seconds: float = BUSY_SECONDS) -> Database:
     target = parse_url(url)
     if target.get_backend_name() == "sqlite":
-        return Database(reader=_sqlite_reader(target), writer=_sqlite_writer(target))
+        reader, writer = _sqlite_reader(target, busy_seconds), _sqlite_writer(target, busy_seconds)
+        for engine in (reader, writer):
+            event.listen(engine.sync_engine, "connect", _set_pragmas)
+        return Database(reader, writer)
     engine = create_async_engine(target, **_JSON)
     return Database(reader=engine.execution_options(isolation_level="AUTOCOMMIT"), writer=engine)
 
@@ -63,39 +66,35 @@ def _dumps(value: Any) -> str:
 _JSON: dict[str, Any] = {"json_serializer": _dumps, "json_deserializer": orjson.loads}
 
 
-def _sqlite_reader(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
+def _sqlite_reader(url: URL, busy_seconds: float) -> AsyncEngine:
+    return create_async_engine(
         url,
+        connect_args={"timeout": busy_seconds},
         isolation_level="AUTOCOMMIT",
         skip_autocommit_rollback=True,
         pool_size=READERS,
         max_overflow=0,
-        pool_timeout=BUSY_SECONDS,
+        pool_timeout=2 * busy_seconds,
         **_JSON,
     )
-    event.listen(engine.sync_engine, "connect", _set_pragmas)
-    return engine
 
 
-def _sqlite_writer(url: URL) -> AsyncEngine:
-    engine = create_async_engine(
+def _sqlite_writer(url: URL, busy_seconds: float) -> AsyncEngine:
+    return create_async_engine(
         url,
         # The driver begins at the first write, and takes the lock then: no upgrade, no deadlock.
-        connect_args={"isolation_level": "IMMEDIATE", "timeout": BUSY_SECONDS},
+        connect_args={"isolation_level": "IMMEDIATE", "timeout": busy_seconds},
         pool_size=1,
         max_overflow=0,
-        pool_timeout=2 * BUSY_SECONDS,
+        pool_timeout=2 * busy_seconds,
         pool_reset_on_return=None,  # every transaction has ended by then: see Database.write
         **_JSON,
     )
-    event.listen(engine.sync_engine, "connect", _set_pragmas)
-    return engine
 
 
 def _set_pragmas(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in (
-        f"busy_timeout = {int(BUSY_SECONDS * 1000)}",
         "journal_mode = WAL",
         "synchronous = NORMAL",
         "foreign_keys = ON",
