@@ -73,7 +73,7 @@ class MemoryIndex:
         return 0 if self._vectors is None else int(self._vectors.shape[1])
 
     def search(self, query: str, vector: Vectors | None, now: datetime, top_k: int) -> list[RankedMemory]:
-        """The best `top_k`, best first; ties in the order in which the memories were given.
+        """The best `top_k`, best first; ties among them in the order of the memories.
 
         `vector` has shape (dimensions,); None: words alone rank.
         """
@@ -124,7 +124,7 @@ class MemoryIndex:
 
 
 def top_rows(scores: Scores, count: int) -> list[int]:
-    """The rows of the `count` highest scores, highest first, ties by row; exact."""
+    """The rows of the `count` highest scores, exactly, highest first; ties among them by row."""
     count = min(count, len(scores))
     if count < 1:
         return []

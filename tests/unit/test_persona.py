@@ -1,0 +1,350 @@
+"""Personas: what one choice teaches, what it takes to unlearn it, and how options are ordered by it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.clients.embedding.base import Vectors
+from app.clients.embedding.static import StaticEmbedder
+from app.clients.slm.base import Call, Completion, Lane, SLMClient, UpdateFacets
+from app.errors import BackendUnavailable, StorageError
+from app.models import Facet, FacetChange
+from app.services.contrast import bag
+from app.services.facets import Evidence, same_value
+from app.services.persona import PersonaService, facet_body
+from tests.fakes import MemoryStore
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+LANGUAGES = ("Python", "Go", "Rust")
+
+
+class DownEmbedder(StaticEmbedder):
+    async def embed(self, texts: Sequence[str]) -> Vectors:
+        raise BackendUnavailable
+
+
+class Reader:
+    """A client that reads facets as told."""
+
+    name = "vllm"
+
+    def __init__(self, *changes: FacetChange, error: Exception | None = None, degraded: bool = False) -> None:
+        self._changes, self._error, self._degraded = list(changes), error, degraded
+        self.seen: list[tuple[Any, Call]] = []
+
+    async def run(self, task: Any, call: Call) -> Completion[Any]:
+        self.seen.append((task, call))
+        if self._error is not None:
+            raise self._error
+        return Completion(self._changes, producer="vllm", model="m", degraded=self._degraded)
+
+
+def as_client(reader: Reader) -> SLMClient:
+    return reader  # type: ignore[return-value]  # it answers one task of the seam
+
+
+@pytest.fixture
+def store() -> MemoryStore:
+    return MemoryStore()
+
+
+@pytest.fixture(scope="module")
+def embedder() -> StaticEmbedder:
+    return StaticEmbedder()
+
+
+@pytest.fixture
+def service(store: MemoryStore, embedder: StaticEmbedder) -> PersonaService:
+    return PersonaService(store, embedder)
+
+
+def picked(number: int, selected: str, **more: Any) -> Evidence:
+    evidence = Evidence(
+        record_id=f"r{number}",
+        tenant="default",
+        user_id="ada",
+        input_text="build api",
+        name="programming language",
+        selected=selected,
+        options=LANGUAGES,
+        kind="pick",
+        at=NOW + timedelta(minutes=number),
+    )
+    return replace(evidence, **more)
+
+
+async def held(service: PersonaService) -> list[tuple[str, float]]:
+    profile = await service.profile("default", "ada")
+    return [(facet.value, round(facet.confidence, 3)) for facet in profile.facets]
+
+
+async def test_one_pick_teaches_what_was_chosen_and_what_was_not(service: PersonaService) -> None:
+    ((before, after),) = await service.learn(picked(1, "Python"))
+    assert before is None
+    assert (after.value, after.rejected) == ("Python", ("Go", "Rust"))
+    assert (after.evidence, after.counter_evidence, after.valid_to) == (("r1",), (), None)
+    assert (after.context, after.producer) == ("build api", "heuristic")
+    assert await held(service) == [("Python", 0.6)]
+
+
+async def test_picking_it_again_makes_it_surer(service: PersonaService) -> None:
+    await service.learn(picked(1, "Python"))
+    ((before, after),) = await service.learn(picked(2, "python!"))
+    assert before is not None
+    assert after.id == before.id
+    assert after.evidence == ("r1", "r2")
+    assert await held(service) == [("Python", 0.76)]
+
+
+async def test_learning_twice_from_a_record_is_learning_once(
+    service: PersonaService, store: MemoryStore
+) -> None:
+    records = [picked(1, "Python"), picked(2, "Go"), picked(3, "Python")]
+    for record in records:
+        await service.learn(record)
+    once = await service.history("default", "ada")
+    assert [await service.learn(record) for record in records] == [[], [], []]
+    assert await service.history("default", "ada") == once
+
+
+async def test_folding_the_same_records_again_gives_the_same_facets(embedder: StaticEmbedder) -> None:
+    records = [picked(n, value) for n, value in enumerate(["Python", "Go", "Go", "Go", "Rust", "Go"])]
+    folds = []
+    for _ in range(2):
+        fresh = PersonaService(MemoryStore(), embedder)
+        for record in records:
+            await fresh.learn(record)
+        folds.append(await fresh.history("default", "ada"))
+    assert folds[0] == folds[1]
+
+
+async def test_three_contradictions_flip_a_facet_and_its_history_stays(service: PersonaService) -> None:
+    await service.learn(picked(0, "Python"))
+    seen = []
+    for number in (1, 2, 3):
+        await service.learn(picked(number, "Go"))
+        seen.append(await held(service))
+    assert seen == [[("Python", 0.39)], [("Python", 0.254)], [("Go", 0.6)]]
+    old, new = await service.history("default", "ada")
+    assert old.counter_evidence == ("r1", "r2", "r3")
+    assert old.valid_to == new.valid_from == NOW + timedelta(minutes=3)
+
+
+async def test_a_facet_often_confirmed_flips_at_the_third_in_a_row_and_not_by_the_way(
+    service: PersonaService,
+) -> None:
+    for number in range(20):
+        await service.learn(picked(number, "Go" if number in {5, 10, 15} else "Python"))
+    assert [value for value, _ in await held(service)] == ["Python"]
+    for number in (20, 21, 22):
+        await service.learn(picked(number, "Go"))
+    assert [value for value, _ in await held(service)] == ["Go"]
+
+
+async def test_the_same_detail_of_another_request_is_another_facet(service: PersonaService) -> None:
+    await service.learn(picked(1, "Python"))
+    await service.learn(picked(2, "Rust", input_text="write a game engine for consoles"))
+    assert sorted(await held(service)) == [("Python", 0.6), ("Rust", 0.6)]
+
+
+async def test_a_choice_made_elsewhere_contradicts_only_what_was_on_offer(service: PersonaService) -> None:
+    question = "How do I learn a language?"
+    for number, (options, selected) in enumerate(
+        [
+            (("a class", "an app"), "a class"),
+            (("a tutor", "a book"), "a tutor"),
+            (("a class", "a film"), "a film"),
+        ]
+    ):
+        await service.update_from_choice(
+            "default", "ada", question, options, selected, record_id=f"c{number}", at=NOW
+        )
+    assert sorted(await held(service)) == [("a class", 0.39), ("a tutor", 0.6)]
+
+
+async def test_an_undo_speaks_against_what_was_taken_back(service: PersonaService) -> None:
+    await service.learn(picked(1, "Python"))
+    for number in (2, 3, 4):
+        await service.learn(picked(number, "Python", kind="undo", options=()))
+    assert await held(service) == []
+    (closed,) = await service.history("default", "ada")
+    assert closed.counter_evidence == ("r2", "r3", "r4")
+
+
+async def test_an_empty_answer_teaches_nothing(service: PersonaService) -> None:
+    assert await service.learn(picked(1, "  ")) == []
+
+
+async def test_learning_at_once_for_one_user_loses_nothing(service: PersonaService) -> None:
+    await asyncio.gather(*(service.learn(picked(number, "Python")) for number in range(8)))
+    ((facet,),) = [(await service.profile("default", "ada")).facets]
+    assert sorted(facet.evidence) == sorted(f"r{number}" for number in range(8))
+
+
+async def test_a_store_that_fails_leaves_nothing_half_learned(
+    service: PersonaService, store: MemoryStore
+) -> None:
+    store.broken = True
+    with pytest.raises(StorageError):
+        await service.learn(picked(1, "Python"))
+    store.broken = False
+    assert await held(service) == []
+
+
+async def test_a_model_reads_the_evidence_where_there_is_one(
+    store: MemoryStore, embedder: StaticEmbedder
+) -> None:
+    reader = Reader(FacetChange("language of apis", "Python api", confidence=0.7))
+    service = PersonaService(store, embedder, as_client(reader))
+    ((_, facet),) = await service.learn(picked(1, "Python"))
+    assert (facet.name, facet.value, facet.confidence) == ("language of apis", "Python api", 0.7)
+    assert (facet.producer, facet.rejected) == ("vllm", ("Go", "Rust"))
+    ((task, call),) = reader.seen
+    assert task == UpdateFacets("build api", "Python", LANGUAGES)
+    assert (call.tenant, call.request_id, call.lane) == ("default", "r1", Lane.BACKGROUND)
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [
+        Reader(error=BackendUnavailable()),
+        Reader(),
+        Reader(FacetChange("language", "Python"), degraded=True),
+        Reader(FacetChange("hobby", "likes pirates")),
+        Reader(FacetChange("language", "Go")),
+        Reader(FacetChange(" ", "Python")),
+    ],
+    ids=["error", "empty", "a stand-in's", "invented", "rejected by the user", "nameless"],
+)
+async def test_the_heuristic_reads_where_the_model_cannot(
+    store: MemoryStore, embedder: StaticEmbedder, reader: Reader
+) -> None:
+    service = PersonaService(store, embedder, as_client(reader))
+    ((_, facet),) = await service.learn(picked(1, "Python"))
+    assert (facet.name, facet.value, facet.producer) == ("programming language", "Python", "heuristic")
+
+
+async def test_what_a_user_states_stands_at_once_and_null_ends_it(service: PersonaService) -> None:
+    await service.learn(picked(1, "Python"))
+    await service.state("default", "ada", "Programming languages", "Haskell")
+    (facet,) = (await service.profile("default", "ada")).facets
+    assert (facet.value, facet.confidence, facet.producer) == ("Haskell", 1.0, "user")
+    await service.state("default", "ada", "programming language", None)
+    assert await held(service) == []
+    assert len(await service.history("default", "ada")) == 2
+
+
+async def test_an_answer_holds_in_another_thread_for_the_same_request(service: PersonaService) -> None:
+    await service.learn(picked(1, "Python"))
+    profile = await service.profile("default", "ada")
+    facet = await service.answered(profile, "which programming language", "Build an API!")
+    assert facet is not None
+    assert facet.value == "Python"
+    assert await service.answered(profile, "budget", "build api") is None
+    assert await service.answered(profile, "programming language", "plan my holiday") is None
+
+
+async def test_what_was_confirmed_twice_holds_for_other_requests(service: PersonaService) -> None:
+    for number in (1, 2):
+        await service.learn(picked(number, "Python"))
+    profile = await service.profile("default", "ada")
+    assert await service.answered(profile, "programming language", "scrape a website") is not None
+
+
+async def test_what_is_in_doubt_answers_nothing(service: PersonaService) -> None:
+    await service.learn(picked(1, "Python"))
+    await service.learn(picked(2, "Go"))
+    profile = await service.profile("default", "ada")
+    assert await service.answered(profile, "programming language", "build api") is None
+
+
+async def test_words_alone_tell_an_answered_detail_where_the_embedder_fails(store: MemoryStore) -> None:
+    service = PersonaService(store, DownEmbedder())
+    await service.learn(picked(1, "Python"))
+    profile = await service.profile("default", "ada")
+    assert await service.answered(profile, "programming language", "build api") is not None
+    ranked, producer = await service.rank("default", "ada", "which one?", ["Rust", "Python"])
+    assert [text.index for text in ranked] == [1, 0]
+    assert producer == "words"
+
+
+TRIPS = ("A quiet cabin by a lake", "A loud club in the city", "A crowded party beach")
+PLANS = ["Dance all night in a packed nightclub", "Read beside the water in silence"]
+
+
+async def choose(service: PersonaService, user: str, selected: str) -> None:
+    await service.update_from_choice(
+        "default", user, "Where shall I go for the weekend?", TRIPS, selected, record_id=f"c-{user}", at=NOW
+    )
+
+
+async def test_users_who_chose_the_opposite_get_the_opposite_order(service: PersonaService) -> None:
+    await choose(service, "ada", TRIPS[0])
+    await choose(service, "bob", TRIPS[1])
+    orders = {}
+    for user in ("ada", "bob"):
+        ranked, producer = await service.rank("default", user, "What shall I do tonight?", PLANS)
+        orders[user] = [text.index for text in ranked]
+        assert producer == "persona"
+        assert [text.text for text in ranked] == [PLANS[index] for index in orders[user]]
+    assert orders == {"ada": [1, 0], "bob": [0, 1]}
+
+
+async def test_without_facets_the_nearest_to_the_query_comes_first(service: PersonaService) -> None:
+    ranked, producer = await service.rank("default", "new", "a recipe for soup", ["a red car", "tomato soup"])
+    assert [text.index for text in ranked] == [1, 0]
+    assert producer == "relevance"
+
+
+async def test_texts_without_words_and_no_texts_are_ranked_too(service: PersonaService) -> None:
+    await choose(service, "ada", TRIPS[0])
+    ranked, _ = await service.rank("default", "ada", "?", ["...", "", "a lake"])
+    assert ranked[0].index == 2
+    assert (await service.rank("default", "ada", "?", []))[0] == []
+
+
+async def test_a_negated_word_counts_for_the_other_side(service: PersonaService) -> None:
+    await service.update_from_choice(
+        "default", "ada", "Which snack?", ("Fruit", "Cake with nuts"), "Fruit", record_id="c", at=NOW
+    )
+    ranked, _ = await service.rank("default", "ada", "And now?", ["Bread with nuts", "Bread without nuts"])
+    assert [text.index for text in ranked] == [1, 0]
+
+
+def test_a_negation_reaches_two_words_with_content() -> None:
+    assert bag("minimal resource management in the city").signs == (-1, -1, 1)
+    assert bag("a sugar-free drink").signs == (-1, 1)
+    assert bag("the soup", without={"soup"}).words == ("soup",)
+    assert bag("hot soup", without={"soup"}).words == ("hot",)
+
+
+@given(st.text(max_size=40))
+def test_a_value_is_the_same_as_itself_in_other_clothes(text: str) -> None:
+    assert same_value(text, text)
+    assert same_value("The Red Cars", " red car!")
+    assert not same_value("red car", "blue car")
+
+
+def test_the_contract_s_facet_hides_the_request_it_came_from() -> None:
+    facet = Facet("f", "n", "v", (), 0.6, ("r",), (), NOW, None, "heuristic", "private words")
+    assert "private words" not in str(facet_body(facet))
+    assert set(facet_body(facet)) == {
+        "id",
+        "name",
+        "value",
+        "rejected",
+        "confidence",
+        "evidence",
+        "counter_evidence",
+        "valid_from",
+        "valid_to",
+        "producer",
+    }
