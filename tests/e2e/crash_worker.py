@@ -28,7 +28,7 @@ async def ask(store: SQLStore, collector: TrainingDataCollector, tenant: str, la
     """Requests with prompts long enough that a killed write leaves a torn line."""
     for number in range(1_000_000):
         id_ = f"{lane}-{number}"
-        prompt = "word " * random.choice([10, 1_000, 100_000])
+        prompt = "word " * random.choice([10, 10, 10, 1_000, 20_000])
         interaction = an_interaction(
             id_,
             tenant=tenant,
@@ -58,7 +58,7 @@ async def main(directory: Path, tenant: str) -> None:
     url = f"sqlite:///{directory}/victim.db"
     await migrate(url)
     store = open_store(url)
-    async with TrainingDataCollector(directory / "training", flush_seconds=0.02) as collector:
+    async with TrainingDataCollector(directory / "training", flush_seconds=0.001) as collector:
         lanes = (ask(store, collector, tenant, f"r{lane}") for lane in range(3))
         await asyncio.gather(*lanes, tell(store, collector, tenant))
 

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from tests.e2e.store_victim import StoreVictim
 
-LOADED_SECONDS = 0.4
+LOADED_SECONDS = 0.8
 """A victim at work is killed at a random moment within these."""
 STARTING_SECONDS = 1.0
 EARLY = 0.15

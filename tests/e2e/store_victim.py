@@ -9,13 +9,12 @@ import signal
 import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 import orjson
 
 from app.services.training import TrainingDataCollector
-from app.services.training.lines import FILES, HYPOTHESES
 from app.storage.migrate import migrate
 from app.storage.open import open_store
 
@@ -32,6 +31,7 @@ class StoreVictim:
         self._listening: asyncio.Task[None] | None = None
         self._acknowledged: list[str] = []
         self._works = asyncio.Event()
+        self._seen: defaultdict[Path, int] = defaultdict(int)
 
     async def start(self) -> None:
         self._tenant, self._acknowledged = f"life{next(self._lives)}", []
@@ -61,7 +61,7 @@ class StoreVictim:
         found["broken database"] = self._broken()
         async with TrainingDataCollector(self.directory / "training") as collector:
             found["torn lines healed"] = (await collector.stats())["healed"]
-        return found + self._files(held)
+        return found + self._files()
 
     async def _listen(self, process: Process) -> None:
         assert process.stdout is not None
@@ -84,23 +84,23 @@ class StoreVictim:
         with contextlib.closing(sqlite3.connect(self.directory / "victim.db")) as connection:
             return int(connection.execute("PRAGMA quick_check").fetchone()[0] != "ok")
 
-    def _files(self, held: set[str]) -> Counter[str]:
+    def _files(self) -> Counter[str]:
+        """The lines written in this life: what stood before must still stand, and is not read again."""
         found: Counter[str] = Counter()
-        for name in FILES:
-            path = self.directory / "training" / name
-            content = path.read_bytes() if path.exists() else b""
+        for path in (self.directory / "training").glob("*.jsonl"):
+            with path.open("rb") as file:
+                file.seek(self._seen[path])
+                content = file.read()
+            found["broken length"] += path.stat().st_size < self._seen[path]
             found["broken last line"] += bool(content) and not content.endswith(b"\n")
-            for line in content.splitlines():
-                try:
-                    record = orjson.loads(line)
-                except orjson.JSONDecodeError:
-                    found["broken lines"] += 1
-                    continue
-                found["lines"] += record["tenant"] == self._tenant
-                if (
-                    name == HYPOTHESES
-                    and record["tenant"] == self._tenant
-                    and record["request_id"] not in held
-                ):
-                    found["lines ahead of an acknowledgement"] += 1
+            found.update(_kind(line) for line in content.splitlines())
+            self._seen[path] += len(content)
         return found
+
+
+def _kind(line: bytes) -> str:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return "broken lines"
+    return "lines"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 _PEM = re.compile(
@@ -103,17 +103,28 @@ def _redact_cards(match: re.Match[str]) -> str:
     for index, (start, _) in enumerate(groups):
         if start < at:
             continue
-        end = next((end for _, end in groups[index : index + 19] if _is_card(run[start:end])), None)
+        end = next((end for end in _card_ends(groups, index) if _is_card(run[start:end])), None)
         if end is not None:
             kept += [run[at:start], "[redacted:card]"]
             at = end
     return "".join([*kept, run[at:]])
 
 
-def _is_card(digits: str) -> bool:
-    """13 to 19 digits that an issuer could begin with and that pass Luhn's check."""
-    numbers = [int(digit) for digit in digits if digit.isdigit()]
-    if not 13 <= len(numbers) <= 19 or numbers[0] not in (2, 3, 4, 5, 6):
+def _card_ends(groups: list[tuple[int, int]], first: int) -> Iterator[int]:
+    """Where 13 to 19 digits end that begin with this group."""
+    digits = 0
+    for start, end in groups[first : first + 19]:
+        digits += end - start
+        if digits > 19:
+            return
+        if digits >= 13:
+            yield end
+
+
+def _is_card(span: str) -> bool:
+    """Digits that an issuer could begin with and that pass Luhn's check."""
+    if span[0] not in "23456":
         return False
+    numbers = [int(character) for character in span if character.isdigit()]
     doubled = (divmod(2 * number, 10) for number in numbers[-2::-2])
     return (sum(numbers[-1::-2]) + sum(tens + ones for tens, ones in doubled)) % 10 == 0
