@@ -25,6 +25,8 @@ OPENING_CONFIDENCE = 0.6
 _GAIN, _LOSS = 0.4, 0.35
 _FLIP_COUNT, _FLIP_CONFIDENCE = 3, 0.28
 _MOST_REJECTED = 24
+MOST_HELD = 200
+"""Facets of one user that hold at once; every request reads them all."""
 _LONGEST = 500
 """Characters kept of what a user wrote: a preference is a phrase."""
 
@@ -111,6 +113,13 @@ def stated(
         producer="user",
     )
     return [*closed, (None, opened)]
+
+
+def crowded_out(held: Sequence[Facet], at: datetime) -> list[Facet]:
+    """Of more than `MOST_HELD` facets the least sure, the oldest first, closed to make room."""
+    surplus = max(0, len(held) - MOST_HELD)
+    ordered = sorted(held, key=lambda facet: (facet.confidence, facet.valid_from, facet.id))
+    return [replace(facet, valid_to=at) for facet in ordered[:surplus]]
 
 
 def _contradicts(facet: Facet, evidence: Evidence) -> bool:

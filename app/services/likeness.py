@@ -16,7 +16,8 @@ _COSINE = 0.7
 class Likeness:
     """Compares the texts it was made of, by their words and by their meaning."""
 
-    def __init__(self, vectors: Mapping[str, Vectors]) -> None:
+    def __init__(self, texts: Iterable[str], vectors: Mapping[str, Vectors]) -> None:
+        self._stems = {text: frozenset(stems(text)) for text in texts}
         self._vectors = vectors
 
     @classmethod
@@ -26,12 +27,12 @@ class Likeness:
         try:
             rows = await embedder.embed([content(text) for text in wanted])
         except BackendError:
-            return cls({})
-        return cls(dict(zip(wanted, rows, strict=True)))
+            return cls(wanted, {})
+        return cls(wanted, dict(zip(wanted, rows, strict=True)))
 
     def alike(self, one: str, other: str) -> bool:
         """Half of all their stems are shared, or the cosine of their content words is 0.7 or more."""
-        left, right = set(stems(one)), set(stems(other))
+        left, right = self._stems[one], self._stems[other]
         if one == other or (left and len(left & right) >= _SHARED_STEMS * len(left | right)):
             return True
         return self.cosine(one, other) >= _COSINE

@@ -14,7 +14,7 @@ from app.clients.slm.base import Call, Lane, SLMClient, UpdateFacets
 from app.errors import BackendAnswerInvalid, BackendError
 from app.models import Facet, FacetChange, RankedText
 from app.services import preference
-from app.services.facets import Evidence, EvidenceKind, FacetPair, fold, known, stated
+from app.services.facets import Evidence, EvidenceKind, FacetPair, crowded_out, fold, known, stated
 from app.services.likeness import Likeness
 from app.storage.base import Personas, Profile
 from app.text import stems
@@ -93,15 +93,15 @@ class PersonaService:
         like this one or have been confirmed twice. Where the embedder fails, words alone compare.
         """
         sure = [facet for facet in profile.facets if facet.confidence >= _SURE]
-        if not sure:
+        names = await Likeness.of(self._embedder, (detail, *(facet.name for facet in sure)))
+        about = [facet for facet in sure if names.alike(detail, facet.name)]
+        if not about:
             return None
-        texts = (text for facet in sure for text in (facet.name, facet.context))
-        likeness = await Likeness.of(self._embedder, (detail, request_text, *texts))
+        settings = await Likeness.of(self._embedder, (request_text, *(facet.context for facet in about)))
         fitting = [
             facet
-            for facet in sure
-            if likeness.alike(facet.name, detail)
-            and (len(facet.evidence) >= _CONFIRMED or _same_setting(facet, request_text, likeness))
+            for facet in about
+            if len(facet.evidence) >= _CONFIRMED or _same_setting(facet, request_text, settings)
         ]
         return max(fitting, key=lambda facet: facet.confidence, default=None)
 
@@ -135,6 +135,8 @@ class PersonaService:
                 and _same_setting(facet, evidence.input_text, likeness)
             ]
             after |= {facet.id: facet for facet in fold(about, change, evidence, producer)}
+        standing = [facet for facet in {**before, **after}.values() if facet.valid_to is None]
+        after |= {facet.id: facet for facet in crowded_out(standing, evidence.at)}
         return [(before.get(facet.id), facet) for facet in after.values()]
 
     async def _compute_facet_updates(

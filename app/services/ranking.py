@@ -19,6 +19,8 @@ from app.services.memory_index import MemoryIndex
 from app.text import content
 
 Producer = Literal["fusion", "words", "rerank"]
+_INLINE = 20_000
+"""Up to so many memories a search holds the event loop for a millisecond or two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +93,11 @@ class RankingService:
             reason = _reason(error)
         if vector is not None and len(vector) != index.dimensions:
             vector, reason = None, "the memories could not be embedded as the query was"
-        results = index.search(query, vector, datetime.now(UTC), count)
+        now = datetime.now(UTC)
+        if len(index) > _INLINE:
+            results = await asyncio.to_thread(index.search, query, vector, now, count)
+        else:
+            results = index.search(query, vector, now, count)
         return Ranking(tuple(results), "words" if reason else "fusion", reason)
 
     async def _query_vector(self, query: str) -> Vectors:

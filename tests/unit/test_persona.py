@@ -18,7 +18,7 @@ from app.clients.slm.base import Call, Completion, Lane, SLMClient, UpdateFacets
 from app.errors import BackendUnavailable, StorageError
 from app.models import Facet, FacetChange
 from app.services.contrast import bag
-from app.services.facets import Evidence, same_value
+from app.services.facets import MOST_HELD, Evidence, same_value
 from app.services.persona import PersonaService, facet_body
 from tests.fakes import MemoryStore
 
@@ -181,6 +181,21 @@ async def test_an_undo_speaks_against_what_was_taken_back(service: PersonaServic
 
 async def test_an_empty_answer_teaches_nothing(service: PersonaService) -> None:
     assert await service.learn(picked(1, "  ")) == []
+
+
+async def test_the_least_sure_facet_makes_room_when_a_persona_is_full(
+    service: PersonaService, store: MemoryStore
+) -> None:
+    crowd = [
+        Facet(f"f{n}", f"name {n}", "v", (), 0.9 if n else 0.2, (f"e{n}",), (), NOW, None, "heuristic")
+        for n in range(MOST_HELD)
+    ]
+    await store.save_facets("default", "ada", crowd)
+    pairs = await service.learn(picked(1, "Python"))
+    assert [(after.id, after.valid_to is None) for _, after in pairs][1:] == [("f0", False)]
+    profile = await service.profile("default", "ada")
+    assert len(profile.facets) == MOST_HELD
+    assert "Python" in {facet.value for facet in profile.facets}
 
 
 async def test_learning_at_once_for_one_user_loses_nothing(service: PersonaService) -> None:
