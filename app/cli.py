@@ -12,7 +12,8 @@ import uvicorn
 
 from app.config import Settings, load_settings
 from app.errors import ServiceError
-from app.storage.open import migrate
+from app.services.training.rebuild import read_history
+from app.storage.migrate import migrate
 from app.wiring import open_services
 
 cli = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
@@ -54,7 +55,7 @@ def export(directory: Annotated[Path, typer.Argument(help="Where the four JSONL 
 
 async def _export(settings: Settings, directory: Path) -> dict[str, int]:
     async with open_services(settings) as services:
-        return await services.privacy.export_training(directory)
+        return await services.collector.export(await read_history(services.store), directory)
 
 
 def main() -> None:

@@ -44,8 +44,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         version=__version__,
         description=_DESCRIPTION,
         lifespan=lifespan,
-        max_body_size=given.max_body_bytes,
     )
+    app.state.max_body_bytes = given.max_body_bytes
     problems.install(app)
     for room in (hypothesize, selections, memories, personas, language, users, ops):
         app.include_router(room.router)

@@ -28,7 +28,7 @@ from app.clients.slm.sampling import DEFAULT_SAMPLING, Sampling, SamplingTable
 from app.clients.slm.wrappers.compose import Limits as BackendLimits
 from app.clients.slm.wrappers.compose import compose
 from app.config import Settings
-from app.errors import BackendError, ConfigError
+from app.errors import ConfigError, ServiceError
 from app.metrics import BackendMetrics
 from app.services.adapters import AdapterRegistry
 from app.services.background import Background
@@ -195,7 +195,7 @@ async def _warm_up(stack: AsyncExitStack, backend: SLMClient | None) -> None:
     async def warm() -> None:
         try:
             await warmup()
-        except BackendError as error:
+        except ServiceError as error:
             log.warning("the backend is not warm: %s", error.detail)
 
     task = asyncio.create_task(warm())

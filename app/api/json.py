@@ -27,7 +27,19 @@ class JSON(Response):
 
 
 class StrictRequest(Request):
-    """A request whose JSON body is decoded strictly."""
+    """A request whose body is bounded by `app.state.max_body_bytes` and decoded strictly."""
+
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            limit: int = self.app.state.max_body_bytes
+            chunks, size = [], 0
+            async for chunk in self.stream():
+                chunks.append(chunk)
+                size += len(chunk)
+                if size > limit:
+                    raise HTTPException(413, f"The body is larger than MAX_BODY_BYTES={limit}.")
+            self._body = b"".join(chunks)
+        return self._body
 
     async def json(self) -> Any:
         if not hasattr(self, "_json"):

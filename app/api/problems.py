@@ -18,6 +18,7 @@ from app.errors import Overloaded, ServiceError, StorageError, Unauthorized
 
 log = logging.getLogger(__name__)
 _SHOWN_ERRORS = 20
+_SLUGS = {400: "bad-request", 404: "not-found", 405: "method-not-allowed", 413: "too-large"}
 
 
 class FieldError(BaseModel):

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from app.clients.embedding.base import Embedder
 from app.clients.slm.base import (
     Call,
-    Completion,
     EnrichContext,
     GenerateHypotheses,
     JudgeClarity,
@@ -122,16 +121,23 @@ class Hypothesizer:
         return answer
 
     async def _scene(self, ask: Ask, call: Call) -> Scene:
+        own_row_is_a_leak = self._slm.name != self._local.name
         thread, profile, examples, fitted = await asyncio.gather(
             read_thread(self._store, call.tenant, ask.user_id, ask.session_id),
             self._persona.profile(call.tenant, ask.user_id),
-            self._playbook.resembling(ask.input_text, _NEIGHBOURS),
+            self._playbook.resembling(ask.input_text, _NEIGHBOURS, exclude_own_row=own_row_is_a_leak),
             fit(ask.context, ask.conversation, self._limits.context_tokens, self._slm, call),
         )
         memories: tuple[RankedMemory, ...] = ()
         if profile.memory_version:
             found = await self._ranking.rank_memories(
-                ask.user_id, ask.input_text, tenant=call.tenant, top_k=_MEMORIES, rerank=False, call=call
+                ask.user_id,
+                ask.input_text,
+                tenant=call.tenant,
+                top_k=_MEMORIES,
+                rerank=False,
+                call=call,
+                memory_version=profile.memory_version,
             )
             memories = found.results
         return Scene(thread, profile, memories, examples, fitted)
@@ -156,18 +162,14 @@ class Hypothesizer:
             count=ask.count,
         )
         judge = JudgeClarity(wanted.user_input, context, wanted.conversation, wanted.examples)
-        clarity, written, from_playbook = await asyncio.gather(
-            self._slm.run(judge, call), self._slm.run(wanted, call), self._from_playbook(wanted, call)
+        spare = replace(wanted, count=wanted.count + _SPARE)
+        if self._slm.name == self._local.name:
+            clarity, written = await asyncio.gather(self._slm.run(judge, call), self._slm.run(spare, call))
+            return answers.Draft(clarity, written, written.value, enriched, scene.fitted.calls)
+        clarity, written, known = await asyncio.gather(
+            self._slm.run(judge, call), self._slm.run(wanted, call), self._local.run(spare, call)
         )
-        return answers.Draft(clarity, written, from_playbook, enriched, scene.fitted.calls)
-
-    async def _from_playbook(self, wanted: GenerateHypotheses, call: Call) -> Sequence[Hypothesis]:
-        drafted = GenerateHypotheses(
-            **{name: getattr(wanted, name) for name in wanted.__slots__ if name != "count"},
-            count=wanted.count + _SPARE,
-        )
-        done: Completion[list[Hypothesis]] = await self._local.run(drafted, call)
-        return done.value
+        return answers.Draft(clarity, written, known.value, enriched, scene.fitted.calls)
 
     async def _choose(
         self, ask: Ask, scene: Scene, draft: answers.Draft
