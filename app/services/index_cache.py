@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from app.clients.embedding.base import Embedder, Vectors
 from app.errors import BackendError
@@ -24,7 +25,7 @@ class IndexCache:
     def __init__(self, store: MemoryStore, embedder: Embedder, max_memories: int) -> None:
         self._store, self._embedder, self._max_memories = store, embedder, max_memories
         self._held: OrderedDict[Key, tuple[int, MemoryIndex]] = OrderedDict()
-        self._building = asyncio.Lock()
+        self._building: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     async def get(self, tenant: str, user_id: str, version: int | None = None) -> MemoryIndex:
         """The index of the memories at `version` or later; None: as they stand now.
@@ -37,10 +38,9 @@ class IndexCache:
         if version == 0:
             self._held.pop(key, None)
             return MemoryIndex((), None)
-        if (index := self._current(key, version)) is not None:
-            return index
-        async with self._building:  # building takes a core; one at a time leaves the others to answer
-            return self._current(key, version) or await self._build(key)
+        async with self._building.setdefault(key, asyncio.Lock()):  # two searches, one index
+            index = self._current(key, version)
+            return await self._build(key) if index is None else index
 
     def forget(self, tenant: str, user_id: str) -> None:
         """Drop what is held of this user."""

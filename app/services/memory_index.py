@@ -8,8 +8,8 @@ query, so each is heard as far as it has something to say:
                 + 0.05 * recency + 0.1 * (importance - 0.5)
 
 * The share is the part of the query's information (idf mass) found in a memory, word for word. A
-  question about a thing that was said reaches 0.5 and more, and words decide. A question that
-  needs a preference shares a common word or two with it, 0.1 or so, and meaning decides.
+  question about a thing that was said finds 0.4 of itself in the best memory, often more, and
+  words decide. One that needs a preference finds a common word or two, 0.1, and meaning decides.
 * The cosine is taken after what all memories of this user have in common is taken out of both
   sides (Mu and Viswanath, All-but-the-Top, 2018), or every memory would look much alike. The
   common part is shrunk by n / (n + 20), for a few memories do not show what is common.
@@ -113,7 +113,8 @@ class MemoryIndex:
     def _recency(self, now: datetime) -> Scores:
         """1 for now, halved every 30 days."""
         ages = np.maximum(0.0, now.timestamp() - self._created)
-        return np.exp2(-ages / RECENCY_HALF_LIFE).astype(np.float32)
+        halvings = (ages / RECENCY_HALF_LIFE).astype(np.float32)
+        return np.exp2(-halvings)
 
     def _ranked(self, row: int, scores: Scores, parts: _Parts) -> RankedMemory:
         each: dict[str, float | None] = {

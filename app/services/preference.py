@@ -15,7 +15,7 @@ from app.services.contrast import Bag, Contrast, bag
 from app.services.likeness import Likeness
 from app.text import stems
 
-_FAR_FACET = 0.25
+_FAR_FACET = 0.1
 """What a facet learned in quite another request still weighs: preferences carry over."""
 _RELEVANCE_WEIGHT = 0.02
 """So little that it decides only where the facets are silent."""
