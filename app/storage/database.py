@@ -11,6 +11,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 from app.errors import Conflict, InvalidInput, StorageError
 
+_DATA_EXCEPTION = "22"
+"""The class of SQLSTATE that says the value is at fault."""
+
 
 class Database:
     """Hands out connections; whatever the driver raises inside them leaves as one of our errors.
@@ -60,7 +63,12 @@ def translated_errors() -> Iterator[None]:
         raise Conflict("the database holds another row under this id") from error
     except (exc.DataError, UnicodeEncodeError, OverflowError) as error:
         raise InvalidInput("a value cannot be stored") from error
-    except (exc.DBAPIError, exc.TimeoutError, OSError) as error:
+    except exc.DBAPIError as error:
+        # asyncpg's own check of a value comes without SQLAlchemy's class, but with the SQLSTATE.
+        if str(getattr(error.orig, "sqlstate", "")).startswith(_DATA_EXCEPTION):
+            raise InvalidInput("a value cannot be stored") from error
+        raise StorageError from error
+    except (exc.TimeoutError, OSError) as error:
         raise StorageError from error
     except exc.StatementError as error:
         # A value that did not become a parameter: a lone surrogate in JSON, a time without zone.
