@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any, TypeVar
@@ -22,7 +23,7 @@ from app.storage.tables import users
 
 T = TypeVar("T")
 BATCH = 500
-"""Rows a statement: the event loop gets its turn between two, inside one transaction."""
+"""Rows at a time, written or read: the event loop gets its turn in between."""
 
 
 class SQLMemories:
@@ -57,20 +58,21 @@ class SQLMemories:
     async def load_memories(self, tenant: str, user_id: str) -> MemorySet:
         owner = (table.c.tenant == tenant, table.c.user_id == user_id)
         query = select(*MEMORY_COLUMNS, table.c.embedder, table.c.vector).where(*owner)
+        found: list[Memory] = []
+        blobs: list[bytes] = []
+        embedders: set[str] = set()
         async with self._database.read() as connection:
             # The version first: a write in between makes the set look older than it is, never newer.
             version = await _version(connection, tenant, user_id)
-            rows = (await connection.execute(query.order_by(table.c.created_at, table.c.id))).all()
-        embedders = {row.embedder for row in rows}
-        alike = len(embedders) == 1
-        return MemorySet(
-            version=version,
-            memories=tuple(to_memory(row) for row in rows),
-            vectors=to_vectors([row.vector for row in rows])
-            if alike
-            else np.zeros((len(rows), 0), np.float32),
-            embedder=embedders.pop() if alike else "",
-        )
+            result = await connection.execute(query.order_by(table.c.created_at, table.c.id))
+            for part in result.partitions(BATCH):
+                found += map(to_memory, part)
+                blobs += (row.vector for row in part)
+                embedders.update(row.embedder for row in part)
+                await asyncio.sleep(0)
+        embedder = embedders.pop() if len(embedders) == 1 else ""
+        vectors = to_vectors(blobs) if embedder else np.zeros((len(blobs), 0), np.float32)
+        return MemorySet(version, tuple(found), vectors, embedder)
 
     async def list_memories(
         self, tenant: str, user_id: str, limit: int, cursor: str | None
