@@ -34,39 +34,51 @@ class Open:
 def open_points(text: str) -> list[Open]:
     """What this request leaves open by its form, the weightiest first; never the same topic twice."""
     request = Request.read(text)
-    thing = f"the {request.object}" if request.object else "the result"
-    points = [*_by_verb(request.verb, thing), *_circumstances(text, thing)]
+    thing = f"the {request.object}" if request.object else "it"
+    points = [*_subject(request), *_by_verb(request.verb, thing), *_circumstances(text, thing)]
     return list({point.topic: point for point in reversed(points)}.values())[::-1]
 
 
+def _subject(request: Request) -> list[Open]:
+    if request.object or len(request.actions) > 1:
+        return []
+    if request.verb in _INTENT:
+        return [Open("subject", f"What exactly do you want to {request.verb}?", 3)]
+    return [Open("subject", "What would you like to have done?", 3)]
+
+
 def _by_verb(verb: str, thing: str) -> list[Open]:
-    intent = _INTENT.get(verb)
-    if intent == "make":
-        return [
-            Open("main purpose", f"What should {thing} do, first of all?", 3),
-            Open("tools or language", f"Which tools or language should {thing} be made with?", 3),
-            Open("users", f"Who will use {thing}?", 2, ("Only me", "My team", "The public")),
-            Open("data", f"Which data or material does {thing} start from?", 2),
-            Open("limits", f"Are there limits that {thing} must keep to?", 2),
-        ]
-    if intent == "find":
-        return [
-            Open("criteria for the choice", "What matters most to you in the choice?", 3),
-            Open("number of results", "How many results would you like?", 1, ("One", "Three", "Ten")),
-        ]
-    if intent == "teach":
-        return [
-            Open("what you know already", f"What do you know about {thing} already?", 3,
-                 ("Nothing yet", "The basics", "A good deal")),
-            Open("what it is for", "What do you want to be able to do afterwards?", 2),
-        ]  # fmt: skip
-    if intent == "mend":
-        return [
-            Open("present state", f"What is wrong with {thing} as it is now?", 3),
-            Open("what was tried", "What have you tried so far?", 2),
-            Open("wanted state", f"How will you know that {thing} is right?", 2),
-        ]
-    return []
+    match _INTENT.get(verb):
+        case "make":
+            return [
+                Open("contents", f"What must {thing} do or contain?", 3),
+                Open(
+                    "language, tools or materials",
+                    f"Which language, tools or materials should {thing} use?",
+                    3,
+                ),
+                Open("audience", f"Who is {thing} for?", 2, ("Only me", "My team", "The public")),
+                Open("limits", f"Are there any limits that {thing} must keep to?", 2),
+            ]
+        case "find":
+            return [
+                Open("criteria for the choice", "What matters most to you in the choice?", 3),
+                Open("number of results", "How many results would you like?", 1, ("One", "Three", "Ten")),
+            ]
+        case "teach":
+            knowing = ("Nothing yet", "The basics", "A good deal")
+            return [
+                Open("present knowledge", f"What do you know about {thing} already?", 3, knowing),
+                Open("aim", "What do you want to be able to do afterwards?", 2),
+            ]
+        case "mend":
+            return [
+                Open("present state", f"What is wrong with {thing} as it is now?", 3),
+                Open("earlier attempts", "What have you tried so far?", 2),
+                Open("wanted state", f"How will you know that {thing} is right?", 2),
+            ]
+        case _:
+            return []
 
 
 def _circumstances(text: str, thing: str) -> list[Open]:

@@ -1,32 +1,27 @@
-"""What requests like this one left open: their details, grouped so that a concern stands once, and scored."""
+"""What requests like this one left open, and how much of it each possible question would settle."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.clients.embedding.base import Vectors
+from app.clients.slm.rules.bags import bag
+from app.clients.slm.rules.options import offer, shared_stems
 from app.clients.slm.rules.vectors import CachedVectors
 from app.clients.slm.rules.wording import FORM_STEMS, names, topic
 from app.models import Detail, Example
-from app.text import stems
 
-SAME_CONCERN = 0.6
-"""Cosine of two details above which they ask for the same thing."""
-_CANDIDATES = 24
-_OPTIONS = 4
-
-FEATURES = (
-    "share", "root_share", "support", "nearest", "importance", "highest", "fits_request",
-    "foreign", "left", "lone", "position", "spread",
-)  # fmt: skip
-WEIGHTS = (1.7549, -0.5649, 0.6658, 0.1365, 0.0081, 0.0016, 0.17, -0.0357, -0.0408, -0.0684, -0.0114, -0.0384)
-BIAS = 0.0571
+_HALF_SURE, _SLOPE = 0.55, 0.1
+"""Two details are the same concern with probability sigmoid((cosine - _HALF_SURE) / _SLOPE)."""
+_SHARPNESS = 3
+"""The power of an example's similarity in the weight of its details."""
+_ALIKE = 0.5
+_OTHERS = 5
+Square = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,46 +30,38 @@ class Member:
 
     detail: Detail
     example: Example
-    position: int
     weight: float
     topic: str
+    """What is asked for, in words that fit this request: "dietary restrictions"."""
     foreign: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Concern:
-    """Details that ask for the same thing; the first member is the one in their midst."""
-
-    members: tuple[Member, ...]
-    vector: NDArray[np.float32]
-    """Of the middle detail and its question, unit length."""
-    topic_vector: NDArray[np.float32]
-    features: tuple[float, ...]
-
-    @property
-    def topic(self) -> str:
-        """What is asked for, in words that fit this request: "dietary restrictions"."""
-        return self.members[0].topic
+    """Stems of the example's request that this one does not have."""
 
     @property
     def core(self) -> frozenset[str]:
         """The stems of the topic that say what it is about."""
         return bag(self.topic) - FORM_STEMS
 
-    @property
-    def options(self) -> tuple[str, ...]:
-        """One member's options, as those of several do not exclude each other; none of another request."""
-        for member in self.members:
-            fitting = [option for option in member.detail.options if not bag(option) & member.foreign]
-            if len(fitting) > 1:
-                return tuple(fitting[:_OPTIONS])
-        return ()
+
+@dataclass(frozen=True, slots=True)
+class Concern:
+    """A detail worth asking for, and the others that ask for the same."""
+
+    members: tuple[Member, ...]
+    """The one that is asked, then the nearest."""
+    topic_vector: NDArray[np.float32]
+    score: float
+    """0..1: the share of the examples' details, by weight, that the question settles and no earlier one."""
+    options: tuple[str, ...]
 
     @property
-    def score(self) -> float:
-        """The expected worth of asking, 0..1: importance / 3 where the request lacks it, else 0."""
-        linear = BIAS + sum(weight * x for weight, x in zip(WEIGHTS, self.features, strict=True))
-        return min(1.0, max(0.0, linear))
+    def topic(self) -> str:
+        """The topic of the member that is asked."""
+        return self.members[0].topic
+
+    @property
+    def core(self) -> frozenset[str]:
+        """The core of the member that is asked."""
+        return self.members[0].core
 
     @property
     def importance(self) -> int:
@@ -84,108 +71,51 @@ class Concern:
         return min(3, max(1, round(mean)))
 
 
-@lru_cache(maxsize=8_192)
-def bag(text: str) -> frozenset[str]:
-    """The stems of a detail's text, which comes back with every request like it."""
-    return frozenset(stems(text))
+@dataclass(frozen=True, slots=True)
+class Concerns:
+    """The details of a request's examples: n members, heaviest first, and how alike they are."""
+
+    members: tuple[Member, ...]
+    topics: Vectors
+    same: Square
+    """Shape (n, n): the probability that two members are the same concern."""
+    said: frozenset[str]
+    shared: frozenset[str]
+
+    @classmethod
+    async def of(cls, request: str, examples: Sequence[Example], vectors: CachedVectors) -> Concerns:
+        """Raises BackendError where the embedder is a server and fails."""
+        members = _members(request, examples)
+        details = await vectors.of([f"{m.detail.description}. {m.detail.question}" for m in members])
+        topics = await vectors.of([m.topic for m in members])
+        cosines = (details @ details.T + topics @ topics.T) / 2
+        same = np.asarray(1 / (1 + np.exp((_HALF_SURE - cosines) / _SLOPE)), np.float32)
+        return cls(members, topics, same, bag(request), shared_stems(examples))
+
+    def concern(self, row: int, score: float) -> Concern:
+        """The concern that asking for member `row` is."""
+        near = [int(i) for i in np.argsort(-self.same[row], kind="stable") if self.same[row, i] >= _ALIKE]
+        members = tuple(self.members[i] for i in [row, *(i for i in near if i != row)])
+        candidates = [(m.detail, m.example, m.foreign) for m in members[:_OTHERS]]
+        options = offer(candidates, self.said, self.shared)
+        return Concern(members, self.topics[row], score, options)
 
 
-async def find_concerns(request: str, examples: Sequence[Example], vectors: CachedVectors) -> list[Concern]:
-    """The concerns of the examples that this request can have, best first."""
-    members = _members(request, examples)
-    if not members:
-        return []
-    details = await vectors.of([f"{m.detail.description}. {m.detail.question}" for m in members])
-    topics = await vectors.of([m.topic for m in members])
-    asked = (await vectors.of([request]))[0]
-    groups = _groups(details)
-    groups.sort(key=lambda group: -sum(members[i].weight for i in group))
-    shared = _Shared(request, members, examples)
-    concerns = [
-        _concern(group, members, (details, topics, topics @ asked), shared) for group in groups[:_CANDIDATES]
-    ]
-    return sorted(concerns, key=lambda concern: -concern.score)
-
-
-def _members(request: str, examples: Sequence[Example]) -> list[Member]:
+def _members(request: str, examples: Sequence[Example]) -> tuple[Member, ...]:
     """Every askable detail, heaviest first."""
-    said = set(stems(request))
-    common = {s for e in examples for d in e.details for s in bag(d.description) - bag(e.text or "")}
+    said = bag(request)
+    common = _common(examples)
     members = []
     for example in examples:
         source = bag(example.text or "")
-        foreign = frozenset((source - said - common) | (names(example.text or "") - said))
-        for position, detail in enumerate(example.details):
+        foreign = (source - said - common) | (names(example.text or "") - said)
+        for detail in example.details:
             if phrase := topic(detail.description, foreign):
-                weight = example.similarity**2 * detail.importance * example.weight
-                members.append(Member(detail, example, position, weight, phrase, foreign))
-    return sorted(members, key=lambda member: -member.weight)
+                weight = example.similarity**_SHARPNESS * detail.importance * example.weight
+                members.append(Member(detail, example, weight, phrase, foreign))
+    return tuple(sorted(members, key=lambda member: -member.weight))
 
 
-def _groups(vectors: Vectors) -> list[list[int]]:
-    """Each row joins the nearest earlier leader at SAME_CONCERN or above, else leads a group itself."""
-    alike = vectors @ vectors.T
-    leaders: list[int] = []
-    groups: dict[int, list[int]] = {}
-    for row in range(len(vectors)):
-        nearest = max(leaders, key=lambda leader: alike[row, leader], default=None)
-        if nearest is None or alike[row, nearest] < SAME_CONCERN:
-            leaders.append(row)
-            groups[row] = [row]
-        else:
-            groups[nearest].append(row)
-    return list(groups.values())
-
-
-class _Shared:
-    """What the features of all concerns of one request are relative to."""
-
-    def __init__(self, request: str, members: Sequence[Member], examples: Sequence[Example]) -> None:
-        self.said = bag(request)
-        self.weight = sum(member.weight for member in members) or 1.0
-        self.similarity = sum(example.similarity for example in examples) or 1.0
-        self._seen: dict[str, set[str]] = {}
-        for member in members:
-            for stem in bag(member.topic):
-                self._seen.setdefault(stem, set()).add(member.example.id)
-
-    def lone(self, phrase: str) -> float:
-        """The share of stems that no second example's details and not the request have."""
-        found = bag(phrase)
-        return sum(len(self._seen[s]) < 2 and s not in self.said for s in found) / len(found)
-
-
-def _concern(
-    group: list[int], members: Sequence[Member], spaces: tuple[Vectors, Vectors, Vectors], shared: _Shared
-) -> Concern:
-    """`spaces`: the vectors of details and of topics, and the cosine of each topic with the request."""
-    details, topics, fits = spaces
-    weights = np.array([members[i].weight for i in group], np.float32)
-    alike = details[group] @ details[group].T
-    middle = group[int(np.argmax(alike @ weights))]
-    inside = tuple(members[i] for i in [middle, *(i for i in group if i != middle)])
-    features = _features(inside, float(fits[middle]), shared)
-    return Concern(inside, details[middle], topics[middle], features)
-
-
-def _features(members: tuple[Member, ...], fit: float, shared: _Shared) -> tuple[float, ...]:
-    """In the order of FEATURES."""
-    examples = {member.example.id: member.example for member in members}
-    share = sum(member.weight for member in members) / shared.weight
-    importances = [member.detail.importance for member in members]
-    phrase = bag(members[0].topic)
-    described = bag(members[0].detail.description)
-    return (
-        share,
-        math.sqrt(share),
-        sum(e.similarity for e in examples.values()) / shared.similarity,
-        max(e.similarity for e in examples.values()),
-        sum(importances) / len(importances),
-        max(importances),
-        fit,
-        len(described & members[0].foreign) / max(1, len(described)),
-        min(len(phrase - shared.said), 4) / 4,
-        shared.lone(members[0].topic),
-        sum(member.position for member in members) / len(members),
-        math.log(len(examples)),
-    )
+def _common(examples: Sequence[Example]) -> set[str]:
+    """Stems that details use where their own request does not: they belong to no one request."""
+    return {s for e in examples for d in e.details for s in bag(d.description) - bag(e.text or "")}

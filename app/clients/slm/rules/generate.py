@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 
 from app.clients.slm.base import FollowupQuestions, GenerateHypotheses
 from app.clients.slm.rules.by_form import Open, open_points
-from app.clients.slm.rules.concerns import Concern, find_concerns
+from app.clients.slm.rules.concerns import Concern, Concerns
 from app.clients.slm.rules.known import Known
 from app.clients.slm.rules.language import UNKNOWN, language
 from app.clients.slm.rules.phrasing import phrase
@@ -17,9 +18,10 @@ from app.clients.slm.rules.wording import opening
 from app.models import Confidence, Example, Hypothesis
 
 PRODUCER = "local"
-_WEAK = 0.1
-"""Below this score a question by form is the better guess."""
-_BY_FORM = 0.1
+_STRONG = 0.27
+"""Below this mean similarity of the three nearest examples they speak of something else."""
+_BY_FORM = 0.05
+"""The raw score of a question by form, of importance 3: below those that examples speak for."""
 _ENGLISH = "en"
 _ALIKE = 0.5
 """Cosine above which a topic by form repeats a concern."""
@@ -31,8 +33,9 @@ async def generate(task: GenerateHypotheses, request_id: str, vectors: CachedVec
     spoken = language(task.user_input)
     examples = [e for e in task.examples if spoken in (UNKNOWN, _language_of(e))]
     known = await Known.of(task, vectors)
-    concerns = await find_concerns(task.user_input, examples, vectors)
-    chosen = [c for c in select(concerns, known, task.count) if c.score >= _WEAK]
+    chosen: list[Concern] = []
+    if _strength(examples) >= _STRONG:
+        chosen = select(await Concerns.of(task.user_input, examples, vectors), known, task.count)
     answer, taken = [], set[str]()
     for concern in chosen:
         question = phrase(concern, taken)
@@ -52,6 +55,11 @@ async def followups(task: FollowupQuestions, vectors: CachedVectors) -> list[str
     rest = {key: value for key, value in task.context.items() if str(value) != request}
     asked = GenerateHypotheses(request, rest, facets=task.facets, examples=task.examples, count=task.count)
     return [hypothesis.question for hypothesis in await generate(asked, "", vectors)]
+
+
+def _strength(examples: Sequence[Example]) -> float:
+    nearest = sorted((example.similarity for example in examples), reverse=True)[:3]
+    return sum(nearest) / 3
 
 
 def _language_of(example: Example) -> str:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from app.clients.embedding.base import Vectors
 from app.clients.slm.base import GenerateHypotheses
-from app.clients.slm.rules.concerns import Concern, bag
+from app.clients.slm.rules.bags import bag
+from app.clients.slm.rules.concerns import Concern
 from app.clients.slm.rules.vectors import CachedVectors
 from app.clients.slm.rules.wording import FORM_STEMS
 from app.text import stems, words

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from app.clients.slm.rules.concerns import Concern, Member, bag
+from app.clients.slm.rules.bags import bag
+from app.clients.slm.rules.concerns import Concern, Member
 from app.clients.slm.rules.wording import FORM_STEMS, ask, opening, reuse
 
 _TRIED = 6

@@ -23,7 +23,7 @@ _STOP_AT = frozenset(
     while during before after via per between against without within where how what then than""".split()  # noqa: SIM905
 )
 _SKIPPED = frozenset(
-    ["a", "an", "the", "my", "our", "your", "me", "us", "some", "this", "that", "these", "new"]
+    "a an the my our your me us some this that these those new it them something anything stuff".split()  # noqa: SIM905
 )
 _LONGEST_OBJECT = 4
 _NOT_VERBS = frozenset(

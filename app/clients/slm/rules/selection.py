@@ -1,37 +1,44 @@
-"""Which concerns are worth the few questions there are: the best, different, and not answered yet."""
+"""Which concerns are worth the few questions there are."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import numpy as np
 
-from app.clients.slm.rules.concerns import Concern
+from app.clients.slm.rules.concerns import Concern, Concerns
 from app.clients.slm.rules.known import Known
 
-_REDUNDANCY = 0.2
-_FREE = 0.3
-"""Details of one request are about this much alike without asking the same."""
-_SAME = 0.72
-"""Cosine above which a second question would be felt as the first again."""
+_SAME = 0.5
+"""Probability above which a second question would be felt as the first again."""
 
 
-def select(concerns: Sequence[Concern], known: Known, count: int) -> list[Concern]:
-    """Up to `count`, greedily: the score less what the concern shares with those already taken."""
-    left = [concern for concern in concerns if not known.answers(concern)]
+def select(concerns: Concerns, known: Known, count: int) -> list[Concern]:
+    """Up to `count`, greedily: each the one that settles most of what is still open.
+
+    What a question settles is the weight of all members, each times the probability that it is the
+    same concern, as far as no earlier question settled it: maximum coverage, whose greedy answer is
+    within 1 - 1/e of the best (Nemhauser, Wolsey, Fisher 1978).
+    """
+    if not concerns.members:
+        return []
+    weights = np.array([member.weight for member in concerns.members], np.float32)
+    weights /= weights.sum() or 1.0
+    settled = np.zeros_like(weights)
+    open_ = np.ones(len(weights), bool)
     taken: list[Concern] = []
-    while left and len(taken) < count:
-        best = max(left, key=lambda concern: _gain(concern, taken))
-        taken.append(best)
-        left = [concern for concern in left if not _same(concern, best)]
+    while len(taken) < count and open_.any():
+        gains = np.where(open_, np.maximum(0.0, concerns.same - settled) @ weights, -1.0)
+        row = int(np.argmax(gains))
+        open_[row] = False
+        concern = concerns.concern(row, float(gains[row]))
+        if known.answers(concern) or any(_repeats(concern, other) for other in taken):
+            continue
+        taken.append(concern)
+        settled = np.maximum(settled, concerns.same[row])
+        open_ &= concerns.same[row] < _SAME
     return taken
 
 
-def _gain(concern: Concern, taken: Sequence[Concern]) -> float:
-    nearest = max((float(concern.vector @ other.vector) for other in taken), default=0.0)
-    return concern.score - _REDUNDANCY * max(0.0, nearest - _FREE)
-
-
-def _same(one: Concern, other: Concern) -> bool:
-    if float(one.vector @ other.vector) > _SAME:
-        return True
+def _repeats(one: Concern, other: Concern) -> bool:
+    """Whether most of the words of one are the other's."""
     fewer = min(len(one.core), len(other.core))
     return len(one.core & other.core) * 2 > fewer

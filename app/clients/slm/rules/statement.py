@@ -22,6 +22,8 @@ _ASKING = re.compile(
 _TELLING = re.compile(
     r"^(?:i|we|my|our|the|a|an|this|that|these|those|there|it|he|she|they)\b|^i'", re.IGNORECASE
 )
+_SPEAKER = re.compile(r"^\w+ (?:me|us)\b", re.IGNORECASE)
+"""“Teach me” is not what the author wants to do."""
 
 
 def statement(request: str, topic: str) -> str:
@@ -30,7 +32,7 @@ def statement(request: str, topic: str) -> str:
     first = re.split(r"(?<=[.!?])\s", text)[0].rstrip(".!? ")
     wish = _WISH.sub("", first)
     missing = f"have not mentioned {_with_article(topic)}"
-    if wish == first and (_ASKING.match(first) or _TELLING.match(first)):
+    if len(wish.split()) < 2 or any(form.match(wish) for form in (_SPEAKER, _ASKING, _TELLING)):
         return f"You say “{_short(first)}” and {missing}."
     return f"You want to {_short(_second_person(wish[:1].lower() + wish[1:]))} and {missing}."
 

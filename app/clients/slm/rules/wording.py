@@ -10,8 +10,8 @@ from app.text import stem, stems, words
 FORM_STEMS = frozenset(
     stems(
         "type kind sort level degree preference preferences preferred specific particular range current"
-        " desired intended target required needed number amount your details details information additional available"
-        " interest certain main key general personal need requirements constraints considerations"
+        " desired intended target required needed number amount your detail details information additional"
+        " available interest certain main key general personal need requirements constraints considerations"
     )
 )
 """Words of how a thing is asked for, not of what it is."""

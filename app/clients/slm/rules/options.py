@@ -1,0 +1,61 @@
+"""Options to offer with a question: those of an earlier asking, if they fit this request too."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+
+from app.clients.slm.rules.bags import bag
+from app.models import Detail, Example
+
+_MOST = 4
+_CLOSE = 0.45
+"""An example this similar speaks of the same subject: what it offered fits."""
+_INNER_NAME = re.compile(r"\s[A-Z][a-z]+|[a-z][A-Z]|\b[A-Z]\w*[0-9]")
+_ASIDE = re.compile(r"\s*\([^)]*\)?")
+
+
+def shared_stems(examples: Sequence[Example]) -> frozenset[str]:
+    """Stems that the details of two or more of the examples have: they belong to no one subject."""
+    counts = Counter(stem for example in examples for stem in _all_stems(example))
+    return frozenset(stem for stem, count in counts.items() if count > 1)
+
+
+def offer(
+    candidates: Iterable[tuple[Detail, Example, Collection[str]]],
+    said: Collection[str],
+    shared: Collection[str],
+) -> tuple[str, ...]:
+    """The fullest list of options that fit, the first where several are as full; () below two.
+
+    A candidate is a detail, its example and the stems that only the example's request has. Lists are
+    not mixed, as the options of one list exclude each other.
+    """
+    best: list[str] = []
+    for detail, example, foreign in candidates:
+        close = example.similarity >= _CLOSE
+        known = None if close else {*said, *shared}
+        kept = [
+            short for option in detail.options if (short := _short(option)) and _fits(short, foreign, known)
+        ]
+        if len(kept) > len(best):
+            best = kept
+    return tuple(dict.fromkeys(best))[:_MOST] if len(best) > 1 else ()
+
+
+def _all_stems(example: Example) -> frozenset[str]:
+    texts = [text for d in example.details for text in (d.description, d.question, *d.options)]
+    return frozenset(stem for text in texts for stem in bag(text))
+
+
+def _short(option: str) -> str:
+    """Without asides, which hold another request's examples."""
+    return _ASIDE.sub("", option).strip(" .")
+
+
+def _fits(option: str, foreign: Collection[str], known: Collection[str] | None) -> bool:
+    found = bag(option)
+    if any(stem in foreign for stem in found):
+        return False
+    return known is None or (not _INNER_NAME.search(option) and all(stem in known for stem in found))
