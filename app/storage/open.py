@@ -56,7 +56,10 @@ def parse_url(url: str) -> URL:
 def _make_folder(path: str | None) -> None:
     if not path or path == ":memory:":
         raise ConfigError("DATABASE_URL needs a file: sqlite:///PATH (a database in memory would be lost)")
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"DATABASE_URL: the folder of {path} cannot be made: {error.strerror}") from error
 
 
 def _dumps(value: Any) -> str:

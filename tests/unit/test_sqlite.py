@@ -72,6 +72,12 @@ async def test_a_url_that_cannot_be_is_named_at_the_start(url: str) -> None:
         await migrate(url)
 
 
+async def test_a_folder_that_cannot_be_made_is_named_at_the_start(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match="DATABASE_URL"):
+        open_store(f"sqlite:///{tmp_path}/file/test.db")
+
+
 async def test_the_file_is_opened_as_planned(url: str) -> None:
     database = open_database(url)
     async with database.read() as reading, database.write() as writing:
@@ -129,19 +135,19 @@ async def test_a_file_that_is_no_database_is_a_storage_error(tmp_path: Path) -> 
     await store.aclose()
 
 
-async def test_two_stores_write_side_by_side(url: str) -> None:
+async def test_stores_write_side_by_side(url: str) -> None:
     stores = [open_store(url) for _ in range(3)]
-    await asyncio.gather(
-        *(stores[n % 3].add_interaction(an_interaction(f"r{n}")) for n in range(90)),
-        *(
-            stores[n % 3].put_memories("default", "ann", [a_memory(f"m{n}")], unit_vectors(1), "s")
-            for n in range(30)
-        ),
-    )
-    assert len(await stores[0].iterate_interactions("default")) == 60
-    assert len((await stores[1].load_memories("default", "ann")).memories) == 60
+
+    async def write(n: int) -> None:
+        await stores[n % 3].add_interaction(an_interaction(f"r{n}"))
+        await stores[n % 3].put_memories("default", "ann", [a_memory(f"m{n}")], unit_vectors(1), "s")
+
+    await asyncio.gather(*map(write, range(60)))
+    rounds = await stores[0].iterate_interactions("default")
+    loaded = await stores[1].load_memories("default", "ann")
     for store in stores:
         await store.aclose()
+    assert (len(rounds), len(loaded.memories)) == (60, 60)
 
 
 async def test_an_erased_person_leaves_no_byte(url: str, store: SQLStore) -> None:

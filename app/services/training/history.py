@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from app.models import Choice, Facet, Feedback, Interaction, Selection
 from app.services.training import lines
 from app.services.training.lines import FEEDBACK, HYPOTHESES, PERSONAS, RANKINGS, Line
+from app.storage.base import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +20,17 @@ class History:
     feedback: Sequence[Feedback] = ()
     facets: Mapping[tuple[str, str], Sequence[Facet]] = field(default_factory=dict)
     """By (tenant, user_id), every facet ever held, oldest first."""
+
+
+async def read_history(store: Store, tenant: str | None = None) -> History:
+    """All that the store holds; of every tenant where None."""
+    users = await store.list_users(tenant)
+    return History(
+        interactions=await store.iterate_interactions(tenant),
+        choices=[choice for user in users for choice in await store.list_choices(*user)],
+        feedback=[item for user in users for item in await store.list_feedback(*user)],
+        facets={user: await store.facet_history(*user) for user in users},
+    )
 
 
 def history_lines(history: History) -> dict[str, list[Line]]:
