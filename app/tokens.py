@@ -14,8 +14,8 @@ _SENTENCE_END = re.compile(r"[.!?…](?=\s|$)|[。！？]|\n")
 def estimate(text: str) -> int:
     """Tokens in `text`, rather too many than too few.
 
-    A word counts one token for each 3 letters (byte-pair vocabularies average over 4), a longer run of
-    letters one for each 2, a digit or a sign one, any other character as many as it has UTF-8 bytes:
+    A word counts one token for each 3 letters (byte-pair vocabularies average over 4), a longer or mixed
+    run of letters one for each 2, a digit or a sign one, any other character as many as it has UTF-8 bytes:
     byte-level tokenizers never need more.
     """
     return sum(_cost(match.group()) for match in _PIECES.finditer(text))
@@ -66,5 +66,6 @@ def _cost(piece: str) -> int:
     if piece[0].isascii():
         if not piece[0].isalpha():
             return 1
-        return -(-len(piece) // 3) if len(piece) <= _WORD else -(-len(piece) // 2)
+        is_word = len(piece) <= _WORD and (len(piece) == 1 or piece[1:].islower())
+        return -(-len(piece) // 3) if is_word else -(-len(piece) // 2)
     return len(piece.encode("utf-8", "surrogatepass"))

@@ -55,10 +55,18 @@ class FakeVLLM:
     scoring: bool = True
     systemone: bool = False
     requests: list[Recorded] = field(default_factory=list)
+    pause: float = 0.0
+    """Seconds between the pieces of a stream."""
+    completed: int = 0
+    """Streams that were sent to their end."""
     abandoned: int = 0
     """Requests whose client went away before the answer was complete."""
 
     def __post_init__(self) -> None:
+        self.suffering = asyncio.Event()
+        """Set once a request hangs."""
+        self.left = asyncio.Event()
+        """Set once a client went away."""
         self._faults: list[list[Any]] = []
         post = ["POST"]
         routes = [
@@ -121,13 +129,15 @@ class FakeVLLM:
                     raise ConnectionResetError("cut on request")
                 delta = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
                 yield _event({**head, "choices": [delta]})
-                await asyncio.sleep(0)
+                await asyncio.sleep(self.pause)
             yield _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
             yield _event({**head, "choices": [], "usage": _usage(body, text)})
             yield "data: [DONE]\n\n"
             sent = True
         finally:
-            self.abandoned += not sent
+            self.completed += sent
+            if not sent:
+                self._abandon()
 
     async def _models(self, request: Request) -> Response:
         fault = self._fault(request.url.path)
@@ -218,12 +228,17 @@ class FakeVLLM:
         if fault.kind == "reset":
             raise httpx.ReadError("reset on request")
         if fault.kind in {"hang", "slow"}:
+            self.suffering.set()
             try:
                 await asyncio.sleep(3600 if fault.kind == "hang" else fault.seconds)
             except asyncio.CancelledError:
-                self.abandoned += 1
+                self._abandon()
                 raise
         return None
+
+    def _abandon(self) -> None:
+        self.abandoned += 1
+        self.left.set()
 
     def _unknown(self, body: dict[str, Any]) -> Response | None:
         if body.get("model") in {self.model, *self.adapters}:
@@ -270,13 +285,18 @@ def _phrase(key: str, detail: str, model: str) -> str:
 
 
 def _belief(text: str) -> float:
-    """How much of a JSON item's query stands in its text; a longer request is a clearer one."""
-    match = re.search(r"\{.*\}", text, re.DOTALL)
-    item = json.loads(match.group()) if match else {}
+    """How much of an item's query stands in its text; a longer request is a clearer one."""
+    item = json.loads(text) if text.startswith("{") else _fields(text)
     if "query" not in item:
         return min(0.95, len(str(item.get("request", text)).split()) / 20)
     query, words = (set(re.findall(r"\w+", str(item[key]).lower())) for key in ("query", "text"))
     return 0.05 + 0.9 * len(query & words) / max(1, len(query))
+
+
+def _fields(text: str) -> dict[str, Any]:
+    """`Name: "value"` lines, as a prompt without a chat template has them."""
+    lines = re.findall(r"^(\w+): (.+)$", text, re.MULTILINE)
+    return {name.lower(): json.loads(value) for name, value in lines}
 
 
 def _logprobs(body: dict[str, Any]) -> dict[str, Any]:

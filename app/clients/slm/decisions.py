@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from app.clients.slm import instructions, schemas
 from app.clients.slm.base import JudgeClarity, ScoreRelevance, UpdateFacets
-from app.clients.slm.prompts import PROMPT_TOKENS, Message, Prompt, message
+from app.clients.slm.prompts import PROMPT_TOKENS, Message, Prompt, context_lines, message, turn_lines
 from app.clients.slm.quoting import Budget, quoted
 from app.clients.slm.shots import clarity_shots
 from app.tokens import estimate
@@ -17,56 +17,71 @@ YES, NO = "yes", "no"
 _ITEM_TOKENS = 160
 _QUERY_TOKENS = 400
 
+Item = Mapping[str, object]
+Shot = tuple[Item, bool]
+"""An item and whether the answer was yes."""
+
+_RELATED: tuple[Shot, ...] = (
+    ({"query": "Where does Lea live?", "text": "Lea has a flat in Rome."}, True),
+    ({"query": "fix the printer", "text": "Tim likes strawberry cake."}, False),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """One yes-or-no question about each of several items."""
 
     instruction: str
-    shots: tuple[Message, ...]
-    items: tuple[str, ...]
-    """Each the JSON of a user message, in the order of the answers."""
+    word: str
+    """What the answer is called where the prompt is plain text."""
+    items: tuple[Item, ...]
+    shots: tuple[Shot, ...] = ()
 
-    def chat(self, item: str) -> tuple[Message, ...]:
+    def chat(self, item: Item) -> tuple[Message, ...]:
         """The messages to which the first token of the reply is the answer."""
-        return (message("system", self.instruction), *self.shots, message("user", item))
+        turns = []
+        for shot, answer in self.shots:
+            turns += [message("user", quoted(shot)), message("assistant", YES if answer else NO)]
+        return (message("system", self.instruction), *turns, message("user", quoted(item)))
 
     def rating(self) -> Prompt:
         """All items in one message, for servers that do not tell probabilities."""
         system = message("system", f"{self.instruction}\n{instructions.RATING}")
-        user = message("user", f'{{"items": [{", ".join(self.items)}]}}')
+        user = message("user", quoted({"items": list(self.items)}))
         return Prompt((system, user), "ratings", schemas.ratings(len(self.items)))
 
+    @property
+    def ending(self) -> str:
+        """Where each plain text stops and the answer is the next token."""
+        return f"{self.word}:"
+
     def plain(self) -> tuple[str, tuple[str, ...]]:
-        """The same as plain text, head and items, for a read of the next token without a chat template."""
-        pairs = zip(self.shots[::2], self.shots[1::2], strict=True)
-        told = "".join(f"Input: {asked['content']}\nAnswer: {said['content']}\n\n" for asked, said in pairs)
-        items = tuple(f"Input: {item}\n{PLAIN_END}" for item in self.items)
+        """The same as plain text, head and items: small models decide better without a chat template."""
+        told = "".join(
+            f"{_lines(shot)}\n{self.ending} {YES if answer else NO}\n\n" for shot, answer in self.shots
+        )
+        items = tuple(f"{_lines(item)}\n{self.ending}" for item in self.items)
         return f"{self.instruction}\n\n{told}", items
-
-
-PLAIN_END = "Answer:"
 
 
 def clarity(task: JudgeClarity, budget: int = PROMPT_TOKENS) -> Decision:
     """Can the request be carried out as it stands?"""
-    room = Budget(budget - estimate(instructions.CLARITY) - 60)
+    room = Budget(budget - estimate(instructions.CLARITY) - 100)
     request = room.text(task.user_input, room.left // 2)
-    turns = room.lines((f"{turn.role}: {turn.content}" for turn in reversed(task.conversation)), 300)[::-1]
-    context = room.lines((f"{key}: {value}" for key, value in task.context.items()), 300)
+    turns = turn_lines(room, task.conversation)
+    context = context_lines(room, task.context)
     shots = clarity_shots(task.examples, task.user_input, room)
     data = {"context": context, "conversation": turns}
     said = {key: value for key, value in data.items() if value}
-    return Decision(instructions.CLARITY, shots, (quoted({**said, "request": request}),))
+    return Decision(instructions.CLARITY, "Clear", ({**said, "request": request},), shots)
 
 
 def relevance(task: ScoreRelevance) -> Decision:
     """Does the candidate help to answer the query?"""
     query = Budget(_QUERY_TOKENS).text(task.query, _QUERY_TOKENS)
     texts = [Budget(_ITEM_TOKENS).text(text, _ITEM_TOKENS) for text in task.candidates]
-    return Decision(
-        instructions.RELEVANCE, (), tuple(quoted({"query": query, "text": text}) for text in texts)
-    )
+    items = tuple({"query": query, "text": text} for text in texts)
+    return Decision(instructions.RELEVANCE, "Related", items, _RELATED)
 
 
 def lasting(task: UpdateFacets, names: Sequence[str]) -> Decision:
@@ -77,7 +92,7 @@ def lasting(task: UpdateFacets, names: Sequence[str]) -> Decision:
         "options": room.lines(task.options, 300, 60),
         "selected": room.text(task.selected, 200),
     }
-    return Decision(instructions.LASTING, (), tuple(quoted({**said, "matter": name[:200]}) for name in names))
+    return Decision(instructions.LASTING, "Lasting", tuple({**said, "matter": name[:200]} for name in names))
 
 
 def yes_probability(logprobs: Mapping[str, float]) -> float | None:
@@ -85,6 +100,11 @@ def yes_probability(logprobs: Mapping[str, float]) -> float | None:
     yes = sum(math.exp(value) for token, value in logprobs.items() if _word(token) == YES)
     no = sum(math.exp(value) for token, value in logprobs.items() if _word(token) == NO)
     return yes / (yes + no) if yes + no > 0 else None
+
+
+def _lines(item: Item) -> str:
+    """A line for each field, its value quoted as in JSON."""
+    return "\n".join(f"{key.capitalize()}: {quoted(value)}" for key, value in item.items())
 
 
 def _word(token: str) -> str:

@@ -26,7 +26,7 @@ from app.clients.slm.calls import TaskCalls
 from app.clients.slm.chat import ChatReply, ChatRequest, ChatServer
 from app.clients.slm.decisions import Decision
 from app.clients.slm.judging import ChatJudge, Judgement
-from app.clients.slm.parsing import HypothesisReader
+from app.clients.slm.parsing import HypothesisReader, decode
 from app.clients.slm.prompts import (
     LEAST_PROMPT_TOKENS,
     PROMPT_TOKENS,
@@ -37,10 +37,10 @@ from app.clients.slm.prompts import (
     repair,
 )
 from app.clients.slm.sampling import DEFAULT_SAMPLING, SamplingTable
-from app.tokens import close_at_sentence
 from app.clients.slm.writing import written
 from app.errors import BackendAnswerInvalid, BackendError, ConfigError, UnknownAdapter
 from app.models import Hypothesis
+from app.tokens import close_at_sentence
 
 PING_SECONDS = 5.0
 
@@ -101,9 +101,11 @@ class HTTPClient(TaskCalls):
                     reply = event
                 else:
                     yield event
-        if reply is None or (reader.found and reply.truncated):
+        if reply is None:
             raise BackendAnswerInvalid("The answer broke off.")
-        if not reader.found:
+        if reader.found:
+            _check_whole(reply)
+        else:
             reply = await self._again(request, reply, call)
             for hypothesis in self._read(task, reply):
                 reader.found.append(hypothesis)
@@ -157,8 +159,7 @@ class HTTPClient(TaskCalls):
     def _read(self, task: Task[Any], reply: ChatReply) -> Any:
         if isinstance(task, Summarize):
             return forms.read(task, _within(task, reply), self.name)
-        if reply.truncated:
-            raise BackendAnswerInvalid("The answer is longer than its max_tokens.")
+        _check_whole(reply)
         return forms.read(task, reply.text, self.name)
 
     def _request(self, prompt: Prompt, task: Task[Any], call: Call) -> ChatRequest:
@@ -202,6 +203,12 @@ class HTTPClient(TaskCalls):
 
     def _headers(self, call: Call) -> Mapping[str, str]:  # noqa: ARG002
         return {}
+
+
+def _check_whole(reply: ChatReply) -> None:
+    if reply.truncated:
+        raise BackendAnswerInvalid("The answer is longer than its max_tokens.")
+    decode(reply.text)
 
 
 def _within(task: Summarize, reply: ChatReply) -> str:

@@ -52,7 +52,7 @@ CLARITY = f"""You decide whether a request can be carried out as it stands, with
 anything. Answer with one word: yes or no. Say no if a detail is missing that would change the result.
 {_DATA}"""
 
-RELEVANCE = f"""You decide whether a text helps to answer a query. Answer with one word: yes or no.
+RELEVANCE = f"""You decide whether a text helps with a query. Answer with one word: yes or no.
 {_DATA}"""
 
 LASTING = f"""A user made a request, was shown options and selected one. You decide whether this tells of a \

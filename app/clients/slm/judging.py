@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from app.clients.slm import parsing
 from app.clients.slm.base import Call, Usage
 from app.clients.slm.chat import ChatReply, ChatRequest, ChatServer
-from app.clients.slm.decisions import Decision, yes_probability
+from app.clients.slm.decisions import Decision, Item, yes_probability
 from app.clients.slm.prompts import Prompt
 
 TOP_LOGPROBS = 10
@@ -52,7 +52,7 @@ class ChatJudge:
     async def _ask_all(self, decision: Decision, asks: Asks, call: Call) -> list[ChatReply]:
         turn = asyncio.Semaphore(_AT_ONCE)
 
-        async def ask(item: str) -> ChatReply:
+        async def ask(item: Item) -> ChatReply:
             async with turn:
                 return await self._ask(decision, item, asks, call)
 
@@ -63,7 +63,7 @@ class ChatJudge:
             raise failed.exceptions[0] from None
         return [task.result() for task in tasks]
 
-    async def _ask(self, decision: Decision, item: str, asks: Asks, call: Call) -> ChatReply:
+    async def _ask(self, decision: Decision, item: Item, asks: Asks, call: Call) -> ChatReply:
         request = replace(asks(Prompt(decision.chat(item), "decision")), top_logprobs=TOP_LOGPROBS)
         return await self._server.complete(request, call)
 

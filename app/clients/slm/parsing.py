@@ -141,7 +141,7 @@ def _is_question(text: str) -> bool:
 
 def _distinct(value: object, most: int) -> list[str]:
     lines = map(_line, value) if isinstance(value, list) else ()
-    return list({line.casefold(): line for line in lines if line}.values())[:most]
+    return list({line.casefold(): line for line in lines if _WORD.search(line)}.values())[:most]
 
 
 def _number(value: object, default: float) -> float:

@@ -15,9 +15,10 @@ import httpx
 
 from app.clients.slm.base import Call, Usage
 from app.clients.slm.chat import ChatServer
-from app.clients.slm.decisions import NO, PLAIN_END, YES, Decision
+from app.clients.slm.decisions import NO, YES, Decision
 from app.clients.slm.failures import translated
 from app.clients.slm.judging import Judgement
+from app.clients.slm.quoting import quoted
 from app.errors import BackendAnswerInvalid, NotSupported
 
 _MOST_QUESTIONS = 64
@@ -43,7 +44,7 @@ class Prefill:
     def __init__(self, server: ChatServer, replicas: Sequence[str]) -> None:
         self._server = server
         self._replicas = cycle(replicas)
-        self._labels: dict[str, list[int]] = {}
+        self._labels: dict[tuple[str, str], list[int]] = {}
         self._systemone = False
         self._scoring = True
 
@@ -81,7 +82,7 @@ class Prefill:
             "model": asker.model,
             "query": query,
             "items": list(items),
-            "label_token_ids": await self._label_ids(replica, call),
+            "label_token_ids": await self._label_ids(replica, decision.ending, call),
             **asker.body,
         }
         answer = await self._post(f"{replica}/generative_scoring", body, asker, call)
@@ -100,7 +101,7 @@ class Prefill:
         body = {
             "model": asker.model,
             "instructions": decision.instruction,
-            "state": dict(zip(ids, decision.items, strict=True)),
+            "state": {key: quoted(item) for key, item in zip(ids, decision.items, strict=True)},
             "questions": questions,
             **asker.body,
         }
@@ -111,18 +112,18 @@ class Prefill:
             raise BackendAnswerInvalid("/v1/systemone answered no probabilities.") from error
         return Judgement(found, Usage(calls=1))
 
-    async def _label_ids(self, replica: str, call: Call) -> list[int]:
-        """The tokens that say yes and no after `Answer:`; adapters share the base model's tokenizer."""
-        if replica not in self._labels:
+    async def _label_ids(self, replica: str, ending: str, call: Call) -> list[int]:
+        """The tokens that say yes and no after `ending`; adapters share the base model's tokenizer."""
+        if (replica, ending) not in self._labels:
             asker = Asker("", None)
-            texts = [{"prompt": f"{PLAIN_END} {word}", "add_special_tokens": False} for word in (YES, NO)]
+            texts = [{"prompt": f"{ending} {word}", "add_special_tokens": False} for word in (YES, NO)]
             answers = [await self._post(f"{replica}/tokenize", text, asker, call) for text in texts]
             pairs = zip(*(answer.get("tokens") or () for answer in answers), strict=False)
             apart = next(([yes, no] for yes, no in pairs if yes != no), None)
             if apart is None:
                 raise NotSupported("The tokenizer does not tell yes from no by one token.")
-            self._labels[replica] = apart
-        return self._labels[replica]
+            self._labels[replica, ending] = apart
+        return self._labels[replica, ending]
 
     async def _post(self, url: str, body: Mapping[str, Any], asker: Asker, call: Call) -> dict[str, Any]:
         seconds = self._server.seconds(call)

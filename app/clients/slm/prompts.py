@@ -23,9 +23,9 @@ from app.clients.slm.base import (
 from app.clients.slm.quoting import Budget, quoted
 from app.clients.slm.schemas import Schema
 from app.clients.slm.shots import question_shots
-from app.tokens import estimate, head
 from app.errors import NotSupported
 from app.models import Facet, Turn
+from app.tokens import estimate, head
 
 PROMPT_VERSION = "1"
 """Changes with every change of wording; calibrations and datasets are kept apart by it."""
@@ -73,14 +73,25 @@ def tokens_of(messages: tuple[Message, ...]) -> int:
     return sum(estimate(one["content"]) + 5 for one in messages)
 
 
+def context_lines(room: Budget, context: Mapping[str, Any], share: int = 300) -> list[str]:
+    """A line for each key, as far as they fit."""
+    return room.lines((f"{key}: {_flat(value)}" for key, value in context.items()), share)
+
+
+def turn_lines(room: Budget, conversation: tuple[Turn, ...]) -> list[str]:
+    """The latest turns that fit, oldest first."""
+    latest = (f"{turn.role}: {turn.content}" for turn in reversed(conversation))
+    return room.lines(latest, 300)[::-1]
+
+
 def _generate(task: GenerateHypotheses, budget: int) -> Prompt:
     room = _room(instructions.GENERATE, budget)
     request = room.text(task.user_input, room.left // 2)
     asked = room.lines(task.asked, 200, 60)
     facets = room.lines(map(_facet_line, task.facets), 200, 60)
-    turns = _turns(room, task.conversation)
+    turns = turn_lines(room, task.conversation)
     shots, hints = question_shots(task.examples, task.user_input, task.count, room)
-    context = _context(room, task.context)
+    context = context_lines(room, task.context)
     memories = room.lines(task.memories, 300)
     data = {
         "persona": facets,
@@ -111,13 +122,13 @@ def _summarize(task: Summarize, budget: int) -> Prompt:
 def _enrich(task: EnrichContext, budget: int) -> Prompt:
     room = _room(instructions.ENRICH, budget)
     request = room.text(task.user_input, room.left // 2)
-    data = {"context": _context(room, task.context), "request": request}
+    data = {"context": context_lines(room, task.context), "request": request}
     return _prompt(instructions.ENRICH, data, "enrichment", schemas.enrichment(), keep=("request",))
 
 
 def _followups(task: FollowupQuestions, budget: int) -> Prompt:
     room = _room(instructions.FOLLOWUPS, budget)
-    context = _context(room, task.context, room.left // 2)
+    context = context_lines(room, task.context, room.left // 2)
     facets = room.lines(map(_facet_line, task.facets), 300, 60)
     details = (one.description for example in task.examples for one in example.details)
     hints = room.lines(dict.fromkeys(details), 120, 20)
@@ -154,21 +165,11 @@ def _prompt(
 
 def _room(instruction: str, budget: int) -> Budget:
     """What the instructions leave, less the signs of the template and the keys of the JSON."""
-    return Budget(budget - estimate(instruction) - 60)
-
-
-def _context(room: Budget, context: Mapping[str, Any], share: int = 300) -> list[str]:
-    return room.lines((f"{key}: {_flat(value)}" for key, value in context.items()), share)
+    return Budget(budget - estimate(instruction) - 100)
 
 
 def _flat(value: object) -> str:
-    return value if isinstance(value, str) else quoted({"": value})[5:-1]
-
-
-def _turns(room: Budget, conversation: tuple[Turn, ...]) -> list[str]:
-    """The latest turns that fit, oldest first."""
-    latest = (f"{turn.role}: {turn.content}" for turn in reversed(conversation))
-    return room.lines(latest, 300)[::-1]
+    return value if isinstance(value, str) else quoted(value)
 
 
 def _facet_line(facet: Facet) -> str:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections.abc import Iterable
 
 from app.tokens import estimate, fit
 
@@ -14,13 +13,15 @@ _JOIN = 3
 """Tokens for the quotes and the comma round an item."""
 
 
-def quoted(data: Mapping[str, Any]) -> str:
+def quoted(data: object) -> str:
     """`data` as one line of JSON that holds no control token of any chat template.
 
     `<|im_end|>`, `</s>` or `[INST]` in a user's text would otherwise be read as the end of the message:
     servers tokenize the rendered template as a whole. JSON's own escapes mean the same to a reader.
     """
     text = json.dumps(data, ensure_ascii=False, separators=(", ", ": "), default=str)
+    if not text.isascii():
+        text = text.encode("utf-8", "replace").decode()
     return _BRACKET_TAG.sub(r"\\u005b", text.replace("<", "\\u003c"))
 
 
@@ -39,9 +40,14 @@ class Budget:
         return True
 
     def text(self, text: str, share: int) -> str:
-        """`text`, shortened to `share` tokens or to what is left."""
-        taken = fit(text, max(0, min(share, self.left - _JOIN)))
-        self.left -= estimate(taken) + _JOIN
+        """`text`, shortened so that it fits, quoted, into `share` tokens and into what is left."""
+        limit = allowed = max(0, min(share, self.left - _JOIN))
+        taken = fit(text, limit)
+        # Escapes can make a text several times as long; each turn takes off what the last was over.
+        while taken and (cost := estimate(quoted(taken)) - 2) > limit:
+            allowed = allowed * limit // cost
+            taken = fit(text, allowed)
+        self.left -= estimate(quoted(taken)) - 2 + _JOIN
         return taken
 
     def lines(self, items: Iterable[str], share: int, each: int = 120) -> list[str]:
@@ -52,5 +58,5 @@ class Budget:
             if own.left <= _JOIN + each // 4:
                 break
             lines.append(own.text(item, each))
-        self.left -= sum(estimate(line) + _JOIN for line in lines)
+        self.left -= sum(estimate(quoted(line)) - 2 + _JOIN for line in lines)
         return lines

@@ -33,18 +33,19 @@ def question_shots(
     return _turns(reversed(chosen)), room.lines(dict.fromkeys(names), 120, 20)
 
 
-def clarity_shots(examples: Sequence[Example], request: str, room: Budget) -> Shots:
-    """Up to two clear and two vague examples in turn, answered yes and no."""
+def clarity_shots(
+    examples: Sequence[Example], request: str, room: Budget
+) -> tuple[tuple[Mapping[str, object], bool], ...]:
+    """Up to two clear and two vague examples in turn, each with whether it is clear."""
     told = [one for one in examples if one.text is not None and not _same(one.text, request)]
     clear = sorted((one for one in told if not one.vague), key=_worth, reverse=True)[:2]
     vague = sorted((one for one in told if one.vague), key=_worth, reverse=True)[:2]
-    chosen: list[tuple[str, str]] = []
-    for pair_of in zip(clear, vague, strict=False):
-        for example in pair_of:
-            pair = (quoted({"request": example.text}), "no" if example.vague else "yes")
-            if _pay(pair, 150, room):
-                chosen.append(pair)
-    return _turns(chosen)
+    pairs = [example for pair in zip(clear, vague, strict=False) for example in pair]
+    return tuple(
+        ({"request": example.text}, not example.vague)
+        for example in pairs
+        if _pay((str(example.text), "yes"), 150, room)
+    )
 
 
 def _question_pair(example: Example, count: int) -> tuple[str, str]:

@@ -1,5 +1,5 @@
 """What is true of any backend, as wrappers of the same interface."""
 
-from app.clients.slm.wrappers.compose import Limits, compose
+from app.clients.slm.wrappers.compose import BackendLimits, compose
 
-__all__ = ["Limits", "compose"]
+__all__ = ["BackendLimits", "compose"]

@@ -14,7 +14,7 @@ from app.metrics import BackendMetrics
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class BackendLimits:
     """How far a backend is leaned on."""
 
     at_once: int = 8
@@ -26,7 +26,7 @@ class Limits:
 
 
 def compose(
-    backend: SLMClient | None, local: SLMClient, metrics: BackendMetrics, limits: Limits | None = None
+    backend: SLMClient | None, local: SLMClient, metrics: BackendMetrics, limits: BackendLimits | None = None
 ) -> SLMClient:
     """`backend` behind its limits and before `local`; `local` alone, measured, where there is none.
 
@@ -35,7 +35,7 @@ def compose(
     """
     if backend is None:
         return Measured(local, metrics, "answer")
-    limits = limits or Limits()
+    limits = limits or BackendLimits()
     guarded = Breaker(Retrying(backend, attempts=limits.attempts), failures=limits.failures, rest=limits.rest)
     limited = Limited(guarded, at_once=limits.at_once, waiting=limits.waiting)
     return Measured(Fallback(Measured(limited, metrics, "backend"), local), metrics, "answer")
