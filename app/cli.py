@@ -12,7 +12,7 @@ import uvicorn
 
 from app.config import Settings, load_settings
 from app.errors import ServiceError
-from app.services.training.rebuild import read_history
+from app.services.training.history import read_history
 from app.storage.migrate import migrate
 from app.wiring import open_services
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from app.clients.embedding.base import Embedder
+from app.clients.embedding.cached import CachedEmbedder
 from app.clients.embedding.http import HTTPEmbedder
 from app.clients.embedding.static import StaticEmbedder
 from app.clients.slm.base import (
@@ -25,8 +26,7 @@ from app.clients.slm.base import (
 from app.clients.slm.local import LocalClient
 from app.clients.slm.registry import load_backend
 from app.clients.slm.sampling import DEFAULT_SAMPLING, Sampling, SamplingTable
-from app.clients.slm.wrappers.compose import Limits as BackendLimits
-from app.clients.slm.wrappers.compose import compose
+from app.clients.slm.wrappers.compose import BackendLimits, compose
 from app.config import Settings
 from app.errors import ConfigError, ServiceError
 from app.metrics import BackendMetrics
@@ -57,7 +57,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await migrate(settings.database_url)
         store = open_store(settings.database_url)
         stack.push_async_callback(store.aclose)
-        embedder = _embedder(settings)
+        embedder = CachedEmbedder(_embedder(settings))
         stack.push_async_callback(embedder.aclose)
         local = LocalClient(embedder)
         backend = _backend(settings)

@@ -88,6 +88,7 @@ class Learner:
         """Keep a choice made elsewhere and learn from it."""
         choice = Choice(uuid.uuid4().hex, tenant, user_id, input_text, options, selected, datetime.now(UTC))
         await self._store.add_choice(choice)
+        self._collector.record_choice(choice)
         evidence = Evidence(
             record_id=choice.id,
             tenant=tenant,

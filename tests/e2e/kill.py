@@ -1,6 +1,6 @@
 """Kill -9 at random moments under load, start again, and see what is left.
 
-python -m tests.e2e.kill --rounds 200
+python -m tests.e2e.kill --rounds 200 [--victim service|store]
 """
 
 from __future__ import annotations
@@ -11,10 +11,12 @@ import random
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from tests.e2e.service_victim import ServiceVictim
 from tests.e2e.store_victim import StoreVictim
 
 LOADED_SECONDS = 0.8
@@ -42,6 +44,9 @@ class Victim(Protocol):
     async def check(self) -> Counter[str]:
         """What is there after the kill; a key that begins with "lost" or "broken" is a defect."""
         ...
+
+
+VICTIMS: dict[str, Callable[[Path], Victim]] = {"service": ServiceVictim, "store": StoreVictim}
 
 
 @dataclass
@@ -72,10 +77,11 @@ async def kill_repeatedly(victim: Victim, rounds: int, rng: random.Random) -> Re
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=200, help="how many lives (default 200)")
+    parser.add_argument("--victim", choices=sorted(VICTIMS), default="service", help="what to kill")
     parser.add_argument("--seed", type=int, default=0, help="of the moments to kill at")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as directory:
-        victim = StoreVictim(Path(directory))
+        victim = VICTIMS[arguments.victim](Path(directory))
         report = asyncio.run(kill_repeatedly(victim, arguments.rounds, random.Random(arguments.seed)))
     counts = ", ".join(f"{count} {what}" for what, count in sorted(report.found.items()))
     sys.stdout.write(f"{report.rounds} times kill -9: {counts}\n")

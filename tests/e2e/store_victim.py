@@ -9,14 +9,12 @@ import signal
 import sqlite3
 import sys
 from asyncio.subprocess import PIPE, Process
-from collections import Counter, defaultdict
+from collections import Counter
 from pathlib import Path
 
-import orjson
-
-from app.services.training import TrainingDataCollector
 from app.storage.migrate import migrate
 from app.storage.open import open_store
+from tests.e2e.training_files import TrainingFiles
 
 
 class StoreVictim:
@@ -31,7 +29,7 @@ class StoreVictim:
         self._listening: asyncio.Task[None] | None = None
         self._acknowledged: list[str] = []
         self._works = asyncio.Event()
-        self._seen: defaultdict[Path, int] = defaultdict(int)
+        self._files = TrainingFiles(directory / "training")
 
     async def start(self) -> None:
         self._tenant, self._acknowledged = f"life{next(self._lives)}", []
@@ -59,9 +57,7 @@ class StoreVictim:
         held = await self._held()
         found["lost from the database"] = len(set(self._acknowledged) - held)
         found["broken database"] = self._broken()
-        async with TrainingDataCollector(self.directory / "training") as collector:
-            found["torn lines healed"] = (await collector.stats())["healed"]
-        return found + self._files()
+        return found + await self._files.check()
 
     async def _listen(self, process: Process) -> None:
         assert process.stdout is not None
@@ -83,24 +79,3 @@ class StoreVictim:
     def _broken(self) -> int:
         with contextlib.closing(sqlite3.connect(self.directory / "victim.db")) as connection:
             return int(connection.execute("PRAGMA quick_check").fetchone()[0] != "ok")
-
-    def _files(self) -> Counter[str]:
-        """The lines written in this life: what stood before must still stand, and is not read again."""
-        found: Counter[str] = Counter()
-        for path in (self.directory / "training").glob("*.jsonl"):
-            with path.open("rb") as file:
-                file.seek(self._seen[path])
-                content = file.read()
-            found["broken length"] += path.stat().st_size < self._seen[path]
-            found["broken last line"] += bool(content) and not content.endswith(b"\n")
-            found.update(_kind(line) for line in content.splitlines())
-            self._seen[path] += len(content)
-        return found
-
-
-def _kind(line: bytes) -> str:
-    try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return "broken lines"
-    return "lines"
