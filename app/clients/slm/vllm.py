@@ -6,19 +6,20 @@ import base64
 import contextlib
 import copy
 import hmac
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Self
 
 import httpx
 
 from app.clients.slm import decisions
-from app.clients.slm.base import Call, Completion, Health, R, Task, UpdateFacets
-from app.clients.slm.chat import ChatRequest
+from app.clients.slm.base import Call, Completion, GenerateHypotheses, Health, R, Task, UpdateFacets
 from app.clients.slm.decisions import Decision
 from app.clients.slm.http import PING_SECONDS, HTTPClient
 from app.clients.slm.judging import Judgement
 from app.clients.slm.prefill import Asker, Prefill
-from app.clients.slm.prompts import PROMPT_TOKENS, message
+from app.clients.slm.prompts import PROMPT_TOKENS, render
 from app.clients.slm.sampling import Sampling, SamplingTable
 from app.errors import BackendError, NotSupported
 from app.models import FacetChange
@@ -68,16 +69,11 @@ class VLLMClient(HTTPClient):
         return view
 
     async def warmup(self) -> None:
-        """One token through the bound adapter, so that the first user does not wait for its loading."""
-        call = Call()
-        request = ChatRequest(
-            self._model(call),
-            (message("user", "Hello"),),
-            Sampling(max_tokens=1),
-            body=self._body(call),
-            adapter=self._adapter(call),
-        )
-        await self._server.complete(request, call)
+        """One token through the bound adapter: no user waits for its loading, nor for the grammar."""
+        call = Call(deadline=time.monotonic() + self._server.timeout)
+        task = GenerateHypotheses("Hello")
+        request = self._request(render(task), task, call)
+        await self._server.complete(replace(request, sampling=Sampling(max_tokens=1)), call)
 
     async def run(self, task: Task[R], call: Call) -> Completion[R]:
         """As HTTPClient; what a selection says of a user is decided by prefill where the server can."""
