@@ -9,6 +9,7 @@ One JSON object a line: `{id, text, vague, details: [{description, question, imp
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 from typing import Any
@@ -25,11 +26,24 @@ def entry(number: int, task: dict[str, Any]) -> dict[str, Any]:
                 "description": clean(detail["description"]),
                 "question": clean(detail["inquiry"]),
                 "importance": detail["importance"],
-                "options": [option for option in map(clean, detail["options"]) if option],
+                "options": mended([option for option in map(clean, detail["options"]) if option]),
             }
             for detail in task["details"]
         ],
     }
+
+
+def mended(options: list[str]) -> list[str]:
+    """Options that the source cut at a comma inside a number or a bracket, put together again."""
+    whole: list[str] = []
+    for option in options:
+        cut_number = whole and re.search(r"\d$", whole[-1]) and re.match(r"\d{3}\b", option)
+        cut_bracket = whole and whole[-1].count("(") > whole[-1].count(")")
+        if cut_number or cut_bracket:
+            whole[-1] += ("," if cut_number else ", ") + option
+        else:
+            whole.append(option)
+    return whole
 
 
 def clean(text: str) -> str:

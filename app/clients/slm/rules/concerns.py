@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,10 @@ from app.models import Detail, Example
 
 _HALF_SURE, _SLOPE = 0.55, 0.1
 """Two details are the same concern with probability sigmoid((cosine - _HALF_SURE) / _SLOPE)."""
-_SHARPNESS = 3
+_SHARPNESS = 2
 """The power of an example's similarity in the weight of its details."""
+_NEAREST = 12
+"""Examples read; more of them change the answers little and cost time."""
 _ALIKE = 0.5
 _OTHERS = 5
 Square = NDArray[np.float32]
@@ -85,6 +88,7 @@ class Concerns:
     @classmethod
     async def of(cls, request: str, examples: Sequence[Example], vectors: CachedVectors) -> Concerns:
         """Raises BackendError where the embedder is a server and fails."""
+        examples = sorted(examples, key=lambda example: -example.similarity)[:_NEAREST]
         members = _members(request, examples)
         details = await vectors.of([f"{m.detail.description}. {m.detail.question}" for m in members])
         topics = await vectors.of([m.topic for m in members])
@@ -116,6 +120,11 @@ def _members(request: str, examples: Sequence[Example]) -> tuple[Member, ...]:
     return tuple(sorted(members, key=lambda member: -member.weight))
 
 
-def _common(examples: Sequence[Example]) -> set[str]:
-    """Stems that details use where their own request does not: they belong to no one request."""
-    return {s for e in examples for d in e.details for s in bag(d.description) - bag(e.text or "")}
+def _common(examples: Sequence[Example]) -> frozenset[str]:
+    """Stems that two examples' details use where their own requests do not: they belong to no one request."""
+    counts = Counter(
+        stem
+        for example in examples
+        for stem in {s for d in example.details for s in bag(d.description)} - bag(example.text or "")
+    )
+    return frozenset(stem for stem, count in counts.items() if count > 1)

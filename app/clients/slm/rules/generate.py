@@ -6,23 +6,26 @@ from collections.abc import Sequence
 from hashlib import blake2b
 
 from app.clients.slm.base import FollowupQuestions, GenerateHypotheses
+from app.clients.slm.rules.bags import bag
 from app.clients.slm.rules.by_form import Open, open_points
 from app.clients.slm.rules.concerns import Concern, Concerns
 from app.clients.slm.rules.known import Known
-from app.clients.slm.rules.language import UNKNOWN, language
+from app.clients.slm.rules.language import ENGLISH, language
 from app.clients.slm.rules.phrasing import phrase
+from app.clients.slm.rules.request import Request
 from app.clients.slm.rules.selection import select
 from app.clients.slm.rules.statement import statement
 from app.clients.slm.rules.vectors import CachedVectors
 from app.clients.slm.rules.wording import opening
 from app.models import Confidence, Example, Hypothesis
+from app.text import words
 
 PRODUCER = "local"
-_STRONG = 0.27
-"""Below this mean similarity of the three nearest examples they speak of something else."""
+_STRANGE, _FAINT = 0.15, 0.27
+"""Mean similarities of the three nearest examples: below the first they speak of something else, and
+below the second too if none of them ever speaks of the object of the request."""
 _BY_FORM = 0.05
 """The raw score of a question by form, of importance 3: below those that examples speak for."""
-_ENGLISH = "en"
 _ALIKE = 0.5
 """Cosine above which a topic by form repeats a concern."""
 _REQUEST_KEYS = ("input_text", "user_input", "request", "query")
@@ -30,18 +33,21 @@ _REQUEST_KEYS = ("input_text", "user_input", "request", "query")
 
 async def generate(task: GenerateHypotheses, request_id: str, vectors: CachedVectors) -> list[Hypothesis]:
     """At most `task.count`, the most worth asking first; none in a language that nothing here speaks."""
-    spoken = language(task.user_input)
-    examples = [e for e in task.examples if spoken in (UNKNOWN, _language_of(e))]
+    if not words(task.user_input):
+        return []
+    spoken = language(task.user_input) or ENGLISH
+    english = spoken == ENGLISH
+    examples = [e for e in task.examples if spoken == (_language_of(e) or ENGLISH)]
     known = await Known.of(task, vectors)
     chosen: list[Concern] = []
-    if _strength(examples) >= _STRONG:
+    if _speak_of(task.user_input, examples):
         chosen = select(await Concerns.of(task.user_input, examples, vectors), known, task.count)
     answer, taken = [], set[str]()
     for concern in chosen:
-        question = phrase(concern, taken)
+        question = phrase(concern, taken) if english else concern.members[0].detail.question
         taken.add(opening(question))
         answer.append(_from_concern(task, request_id, concern, question))
-    if len(answer) < task.count and spoken in (UNKNOWN, _ENGLISH):
+    if len(answer) < task.count and english:
         points = await _points(task.user_input, known, chosen, vectors)
         answer += [_from_form(task, request_id, p) for p in points if opening(p.question) not in taken]
     return answer[: task.count]
@@ -57,9 +63,14 @@ async def followups(task: FollowupQuestions, vectors: CachedVectors) -> list[str
     return [hypothesis.question for hypothesis in await generate(asked, "", vectors)]
 
 
-def _strength(examples: Sequence[Example]) -> float:
+def _speak_of(request: str, examples: Sequence[Example]) -> bool:
+    """Whether the examples are about this request at all, and not only alike in their verb."""
     nearest = sorted((example.similarity for example in examples), reverse=True)[:3]
-    return sum(nearest) / 3
+    strength = sum(nearest) / 3
+    thing = bag(Request.read(request).object) or bag(request)
+    return strength >= _FAINT or (
+        strength >= _STRANGE and any(thing & bag(example.text or "") for example in examples)
+    )
 
 
 def _language_of(example: Example) -> str:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 
 from app.text import STOP_WORDS, words
 
+ENGLISH = "en"
+"""What the rules of form speak."""
 UNKNOWN = ""
 """No sign of any language: names, code, a word or two."""
 
+_ENOUGH = 500
 _SMALL_WORDS = {
     "de": """der die das und ist ich mir mich ein eine einen einem einer für mit nicht wie was wir
         zu auf den dem von im bitte möchte kann über als auch meine meinen mein wo wann
@@ -30,23 +34,30 @@ _SMALL_WORDS = {
     "id": """yang dan di untuk dengan saya ini itu tidak bagaimana apa ingin bisa dari ke""",
     "vi": """và là của cho với tôi một các không như thế nào muốn có""",
 }
-_WORDS = {"en": STOP_WORDS} | {name: frozenset(small.split()) for name, small in _SMALL_WORDS.items()}
+_WORDS = {ENGLISH: STOP_WORDS} | {name: frozenset(small.split()) for name, small in _SMALL_WORDS.items()}
 
 
 def language(text: str) -> str:
-    """A code such as "en", a script such as "CYRILLIC", or UNKNOWN."""
-    script = _script(text[:2_000])
+    """A code such as "en", a script such as "CYRILLIC", or UNKNOWN; judged by the beginning."""
+    return _language(text[:_ENOUGH])
+
+
+@lru_cache(maxsize=4_096)
+def _language(text: str) -> str:
+    script = _script(text)
     if script not in ("LATIN", UNKNOWN):
         return script
-    found = words(text[:2_000])
+    found = words(text)
     counts = Counter({name: sum(word in small for word in found) for name, small in _WORDS.items()})
     # English first, as most words of two letters are words somewhere.
-    best, hits = max(counts.items(), key=lambda item: (item[1], item[0] == "en"))
+    best, hits = max(counts.items(), key=lambda item: (item[1], item[0] == ENGLISH))
     return best if hits else UNKNOWN
 
 
 def _script(text: str) -> str:
     """The script of most letters; a script of single characters counts for what a word would."""
+    if text.isascii():
+        return "LATIN"
     counts = Counter(_of(letter) for letter in text if letter.isalpha())
     return counts.most_common(1)[0][0] if counts else UNKNOWN
 

@@ -27,21 +27,19 @@ def offer(
     said: Collection[str],
     shared: Collection[str],
 ) -> tuple[str, ...]:
-    """The fullest list of options that fit, the first where several are as full; () below two.
+    """The first list of which two options fit, as far as they do; () where there is none.
 
     A candidate is a detail, its example and the stems that only the example's request has. Lists are
     not mixed, as the options of one list exclude each other.
     """
-    best: list[str] = []
     for detail, example, foreign in candidates:
-        close = example.similarity >= _CLOSE
-        known = None if close else {*said, *shared}
+        known = None if example.similarity >= _CLOSE else {*said, *shared}
         kept = [
             short for option in detail.options if (short := _short(option)) and _fits(short, foreign, known)
         ]
-        if len(kept) > len(best):
-            best = kept
-    return tuple(dict.fromkeys(best))[:_MOST] if len(best) > 1 else ()
+        if len(kept) > 1:
+            return tuple(dict.fromkeys(kept))[:_MOST]
+    return ()
 
 
 def _all_stems(example: Example) -> frozenset[str]:

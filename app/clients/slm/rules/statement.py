@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from app.clients.slm.rules.language import ENGLISH, UNKNOWN, language
+
 _LONGEST = 14
 _PERSONS = {
     "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "we": "you", "us": "you",
@@ -24,11 +26,14 @@ _TELLING = re.compile(
 )
 _SPEAKER = re.compile(r"^\w+ (?:me|us)\b", re.IGNORECASE)
 """“Teach me” is not what the author wants to do."""
+_PLURAL = re.compile(r"[\w' -]*?\w(?<![sui])s(?: (?:or|and|of|for|to|in|available|with)\b.*)?$")
 
 
 def statement(request: str, topic: str) -> str:
     """For example: You want to plan a trip to Tokyo and have not mentioned the budget."""
     text = " ".join(request.split())
+    if language(text) not in (ENGLISH, UNKNOWN):
+        return f"“{_short(text)}”: {topic}?"
     first = re.split(r"(?<=[.!?])\s", text)[0].rstrip(".!? ")
     wish = _WISH.sub("", first)
     missing = f"have not mentioned {_with_article(topic)}"
@@ -38,7 +43,7 @@ def statement(request: str, topic: str) -> str:
 
 
 def _with_article(topic: str) -> str:
-    return topic if topic.startswith("your ") or topic.split(maxsplit=1)[0].endswith("s") else f"the {topic}"
+    return topic if topic.startswith("your ") or _PLURAL.match(topic) else f"the {topic}"
 
 
 def _second_person(text: str) -> str:

@@ -15,6 +15,14 @@ FORM_STEMS = frozenset(
     )
 )
 """Words of how a thing is asked for, not of what it is."""
+_LAST = "Could you say more about {0}?"
+_RELATIONAL = frozenset(
+    stems(
+        "source method nature version aspect aspects list criteria definition purpose context order handling"
+        " content data number scope focus basis use step column features part output input rule name"
+    )
+)
+"""Words that say nothing once what they are of is cut off."""
 _QUESTION_WORDS = (3, 16)
 """Fewest and most words of a question."""
 
@@ -33,7 +41,7 @@ _FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             ("What {1} do you have in mind?", "Which {1} is this about?"),
         ),
         (
-            r"((?:level|depth|degree|amount) of .+?)(?: required| needed| desired| expected| preferred)?",
+            r"((?:level|depth|degree|amount) of .+?)(?: (?:required|needed|desired|expected|preferred).*)?",
             ("What {1} do you need?", "Which {1} would suit you?"),
         ),
         (
@@ -45,7 +53,7 @@ _FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             ("Do you have a preference for {1}?", "Are you interested in {1}?"),
         ),
         (r"(.+?) preferences?", ("Do you have any {1} preferences?", "Which {1} do you prefer?")),
-        (r"preferred (.+)", ("Which {1} do you prefer?", "Do you have a preferred {1}?")),
+        (r"preferred (?!or |and )(.+)", ("Which {1} do you prefer?", "Do you have a preferred {1}?")),
         (r"desired (.+)", ("Which {1} do you want?", "What would be the desired {1}?")),
         (
             r"(.*\b(?:restrictions|constraints|limitations|allergies|requirements|considerations|conditions))",
@@ -58,8 +66,8 @@ _FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
         ),
         (r"(experience) (?:with|in) (.+)", ("How much experience do you have with {2}?",)),
         (
-            r"available (time|space|storage|bandwidth)|(time|space|storage) (?:available|availability)",
-            ("How much {1}{2} do you have available?", "What is the available {1}{2}?"),
+            r"(?:available time|time (?:available|availability|commitment|constraints?))(?: (for .+))?",
+            ("How much time do you have {1}?", "What time can you give {1}?"),
         ),
         (
             r"available (.+)|(.+) (?:available|availability)",
@@ -113,10 +121,13 @@ def topic(description: str, foreign: Iterable[str]) -> str | None:
     text = _USER.sub("your", description.strip().rstrip(".?:"))
     text = re.sub(r"\s*\([^)]*\)", "", text)
     text = " ".join(_lower(word) for word in text.split())
+    whole = text
     text = _cut_tails(text, strange)
-    text = " ".join(word for word in text.split() if not _is(word, strange, keep_head=text))
+    if not re.search(r"\b(?:and|or)\b", text):
+        text = " ".join(word for word in text.split() if not _is(word, strange, keep_head=text))
     left = set(stems(text))
-    return text if left - FORM_STEMS and not strange & left else None
+    empty = FORM_STEMS if text == whole else FORM_STEMS | _RELATIONAL
+    return text if left - empty and not strange & left else None
 
 
 def _cut_tails(text: str, strange: set[str]) -> str:
@@ -142,7 +153,9 @@ def ask(phrase: str, taken: Iterable[str] = ()) -> str:
     """A question for a topic, beginning otherwise than the openings in `taken` if there is a way."""
     match, ways = next((m, ways) for form, ways in _FORMS if (m := form.match(phrase)))
     parts = [phrase, *(group or "" for group in match.groups())]
-    asked = [_tidy(way.format(*parts, **{"is": "are" if _plural(phrase) else "is"})) for way in ways]
+    asked = [
+        _tidy(way.format(*parts, **{"is": "are" if _plural(phrase) else "is"})) for way in (*ways, _LAST)
+    ]
     used = set(taken)
     return next((question for question in asked if opening(question) not in used), asked[0])
 
