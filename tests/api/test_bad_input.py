@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+import pytest_asyncio
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.api.conftest import running, settings_in
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 ASK = {"user_id": "ada", "input_text": "build api"}
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
+    """One service for all: what is refused leaves nothing behind."""
+    async with running(settings_in(tmp_path_factory.mktemp("service"))) as opened:
+        yield opened
 
 
 def is_problem(answer: httpx.Response, status: int) -> None:
@@ -99,8 +111,8 @@ async def test_emoji_ids_are_ids(client: httpx.AsyncClient) -> None:
 
 async def test_ten_thousand_memories_in_one_call_are_too_many(client: httpx.AsyncClient) -> None:
     items = [{"text": f"memory {number}"} for number in range(10_000)]
-    is_problem(await client.post("/v1/memories", json={"user_id": "ada", "items": items}), 422)
-    listed = await client.get("/v1/memories", params={"user_id": "ada"})
+    is_problem(await client.post("/v1/memories", json={"user_id": "hoarder", "items": items}), 422)
+    listed = await client.get("/v1/memories", params={"user_id": "hoarder"})
     assert listed.json()["items"] == []
 
 
@@ -154,14 +166,14 @@ POSTS = [
 
 
 @pytest.mark.parametrize("path", POSTS)
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None)
 @given(body=JSON)
 async def test_any_json_is_answered(client: httpx.AsyncClient, path: str, body: Any) -> None:
     answer = await client.post(path, json=body)
     assert answer.status_code in (200, 400, 422), answer.text
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None)
 @given(
     text=st.text(min_size=1, max_size=300).filter(str.strip),
     context=st.dictionaries(st.text(), JSON, max_size=3),
