@@ -7,11 +7,9 @@ The answers are no model's: they fill the schema that was sent, a little differe
 from __future__ import annotations
 
 import asyncio
-import json
-import math
 import re
 import zlib
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,8 +20,9 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response, Strea
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from tests import fake_answers as answers
+
 BASE = "fake/base"
-DETAILS = ("goal", "audience", "budget", "deadline", "format", "place", "size", "style")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +104,7 @@ class FakeVLLM:
             return failed
         if unknown := self._unknown(body):
             return unknown
-        text, finish = _answer(body), "stop"
+        text, finish = answers.answer(body), "stop"
         if fault and fault.kind in {"broken", "empty", "length"}:
             text = {"broken": text[: len(text) // 2], "empty": "", "length": text[:-3]}[fault.kind]
             finish = "length" if fault.kind == "length" else "stop"
@@ -114,13 +113,17 @@ class FakeVLLM:
             return StreamingResponse(self._chunks(body, text, finish, cut), media_type="text/event-stream")
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
         if body.get("logprobs") and self.logprobs:
-            choice["logprobs"] = _logprobs(body)
+            choice["logprobs"] = answers.logprobs(body)
         return JSONResponse(
-            {**_envelope(body, "chat.completion"), "choices": [choice], "usage": _usage(body, text)}
+            {
+                **answers.envelope(body, "chat.completion"),
+                "choices": [choice],
+                "usage": answers.usage(body, text),
+            }
         )
 
     async def _chunks(self, body: dict[str, Any], text: str, finish: str, cut: bool) -> AsyncIterator[str]:
-        head = _envelope(body, "chat.completion.chunk")
+        head = answers.envelope(body, "chat.completion.chunk")
         sent = False
         try:
             pieces = re.findall(r".{1,7}", text, re.DOTALL)
@@ -128,10 +131,10 @@ class FakeVLLM:
                 if cut and index > len(pieces) // 2:
                     raise ConnectionResetError("cut on request")
                 delta = {"index": 0, "delta": {"content": piece}, "finish_reason": None}
-                yield _event({**head, "choices": [delta]})
+                yield answers.event({**head, "choices": [delta]})
                 await asyncio.sleep(self.pause)
-            yield _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
-            yield _event({**head, "choices": [], "usage": _usage(body, text)})
+            yield answers.event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
+            yield answers.event({**head, "choices": [], "usage": answers.usage(body, text)})
             yield "data: [DONE]\n\n"
             sent = True
         finally:
@@ -161,32 +164,34 @@ class FakeVLLM:
         name, path = body["lora_name"], body["lora_path"]
         if name in self.adapters:
             text = f"The lora adapter '{name}' has already been loaded."
-            return _error(400, text, "InvalidUserInput")
+            return answers.error(400, text, "InvalidUserInput")
         if "missing" in path:
-            return _error(404, f"No adapter found for '{name}'.", "NotFoundError")
+            return answers.error(404, f"No adapter found for '{name}'.", "NotFoundError")
         self.adapters[name] = path
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload(self, request: Request) -> Response:
         body = await self._take(request)
         if self.adapters.pop(body["lora_name"], None) is None:
-            return _error(404, f"The lora adapter '{body['lora_name']}' cannot be found.", "NotFoundError")
+            return answers.error(
+                404, f"The lora adapter '{body['lora_name']}' cannot be found.", "NotFoundError"
+            )
         return PlainTextResponse(f"Success: LoRA adapter '{body['lora_name']}' removed successfully.")
 
     async def _systemone(self, request: Request) -> Response:
         body = await self._take(request)
         if not self.systemone:
-            return _error(
+            return answers.error(
                 501, "The model does not support the structured decision API", "NotImplementedError"
             )
         if unknown := self._unknown(body):
             return unknown
         state = body["state"]
-        answers = {
-            key: {"type": "noul", "noul": _belief(state[key] if isinstance(state, dict) else state)}
+        beliefs = {
+            key: {"type": "noul", "noul": answers.belief(state[key] if isinstance(state, dict) else state)}
             for key in body["questions"]
         }
-        return JSONResponse({"id": "sd", "model": body["model"], "answers": answers, "diagnostics": {}})
+        return JSONResponse({"id": "sd", "model": body["model"], "answers": beliefs, "diagnostics": {}})
 
     async def _tokenize(self, request: Request) -> Response:
         body = await self._take(request)
@@ -201,7 +206,7 @@ class FakeVLLM:
         if unknown := self._unknown(body):
             return unknown
         data = [
-            {"index": index, "object": "score", "score": _belief(item)}
+            {"index": index, "object": "score", "score": answers.belief(item)}
             for index, item in enumerate(body["items"])
         ]
         usage = {"prompt_tokens": 9, "total_tokens": 10, "completion_tokens": 1}
@@ -224,7 +229,7 @@ class FakeVLLM:
 
     async def _suffer(self, fault: Fault) -> Response | None:
         if fault.kind == "status":
-            return _error(fault.status, "on request", "ServiceUnavailable")
+            return answers.error(fault.status, "on request", "ServiceUnavailable")
         if fault.kind == "reset":
             raise httpx.ReadError("reset on request")
         if fault.kind in {"hang", "slow"}:
@@ -245,85 +250,4 @@ class FakeVLLM:
             return None
         aliases = ", ".join([self.model, *self.adapters])
         text = f"The model `{body.get('model')}` does not exist. Valid aliases: {aliases}"
-        return _error(404, text, "NotFoundError", "model")
-
-
-def _answer(body: dict[str, Any]) -> str:
-    said = body["messages"][-1]["content"]
-    form = body.get("response_format")
-    if form is None:
-        if body["max_tokens"] == 1:
-            return "yes" if _belief(said) > 0.5 else "no"
-        words = [*str(json.loads(said)["text"]).split()[:40], *f"So says {body['model']}.".split()]
-        return " ".join(words[: max(1, int(body["max_tokens"] * 0.75))])
-    return json.dumps(_filled(form["json_schema"]["schema"], body["model"], iter(DETAILS), "answer"))
-
-
-def _filled(schema: dict[str, Any], model: str, details: Iterator[str], key: str) -> Any:
-    """A value that `schema` allows."""
-    if "enum" in schema:
-        return schema["enum"][-1]
-    match schema["type"]:
-        case "object":
-            own = iter([next(details)] * 9) if "detail" in schema["properties"] else details
-            return {name: _filled(part, model, own, name) for name, part in schema["properties"].items()}
-        case "array":
-            count = max(schema.get("minItems", 0), min(2, schema.get("maxItems", 2)))
-            return [_filled(schema["items"], model, details, f"{key} {index}") for index in range(count)]
-        case "integer" | "number":
-            return schema.get("minimum", 0)
-        case _:
-            return _phrase(key, next(details, "end"), model)
-
-
-def _phrase(key: str, detail: str, model: str) -> str:
-    if key.startswith("question"):
-        return f"What {detail} do you have in mind, asks {model}?"
-    if key == "statement":
-        return f'The {detail} is left "open" {{so far}}.'
-    return detail if key == "detail" else f"{detail} {key}"
-
-
-def _belief(text: str) -> float:
-    """How much of an item's query stands in its text; a longer request is a clearer one."""
-    item = json.loads(text) if text.startswith("{") else _fields(text)
-    if "query" not in item:
-        return min(0.95, len(str(item.get("request", text)).split()) / 20)
-    query, words = (set(re.findall(r"\w+", str(item[key]).lower())) for key in ("query", "text"))
-    return 0.05 + 0.9 * len(query & words) / max(1, len(query))
-
-
-def _fields(text: str) -> dict[str, Any]:
-    """`Name: "value"` lines, as a prompt without a chat template has them."""
-    lines = re.findall(r"^(\w+): (.+)$", text, re.MULTILINE)
-    return {name.lower(): json.loads(value) for name, value in lines}
-
-
-def _logprobs(body: dict[str, Any]) -> dict[str, Any]:
-    belief = _belief(body["messages"][-1]["content"])
-    tops = [
-        ("yes", belief * 0.8),
-        ("no", (1 - belief) * 0.8),
-        (" Yes", belief * 0.1),
-        (" No", (1 - belief) * 0.1),
-    ]
-    tokens = [{"token": token, "logprob": math.log(max(p, 1e-9)), "bytes": None} for token, p in tops]
-    return {"content": [{**max(tokens, key=lambda one: one["logprob"]), "top_logprobs": tokens}]}
-
-
-def _envelope(body: dict[str, Any], kind: str) -> dict[str, Any]:
-    return {"id": "chatcmpl-fake", "object": kind, "created": 0, "model": body["model"]}
-
-
-def _usage(body: dict[str, Any], text: str) -> dict[str, Any]:
-    prompt = sum(len(one["content"].split()) for one in body["messages"])
-    completion = len(text.split())
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
-
-
-def _event(body: dict[str, Any]) -> str:
-    return f"data: {json.dumps(body)}\n\n"
-
-
-def _error(status: int, text: str, kind: str, param: str | None = None) -> JSONResponse:
-    return JSONResponse({"error": {"message": text, "type": kind, "param": param, "code": status}}, status)
+        return answers.error(404, text, "NotFoundError", "model")
