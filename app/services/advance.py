@@ -6,7 +6,7 @@ hypothesis is rejected. The bound is asked after every label, so the tests must 
 once: each is an e-process (Ramdas, Grünwald, Vovk and Shafer, 2023; for learn then test, Zecchin and
 Simeone, 2024), a mixture of likelihood ratios of smaller error rates to alpha. By Ville's inequality a
 true hypothesis ever reaches 1 / level with probability `level` at most. Thresholds are tested in fixed
-sequences, strictest first, from `_STARTS` places with delta / `_STARTS` each.
+sequences, strictest first, from each of `_STARTS` with an equal part of delta.
 
 What may loosen the bound is a click alone, and a click that is not chosen by the score:
 
@@ -34,10 +34,10 @@ from numpy.typing import NDArray
 AUDIT_SHARE = 0.2
 SILENCE_WEIGHT = 0.3
 PATIENCE = 1000
-GRID = tuple(round(0.98 - 0.02 * place, 2) for place in range(25))
-"""Thresholds on the score, strictest first: 0.98 to 0.50."""
+GRID = tuple(round(0.94 - 0.02 * place, 2) for place in range(23))
+"""Thresholds on the score, strictest first: 0.94 to 0.50. Too few scores are higher to prove anything."""
 _THRESHOLDS = np.array(GRID)
-_STARTS = 3
+_STARTS = (0.94, 0.86, 0.76)
 _BETTER = (0.05, 0.25, 0.5, 0.75)
 """Error rates, as shares of alpha, whose likelihood is held against alpha's."""
 _WORSE = (1.5, 3.0, 6.0)
@@ -127,9 +127,8 @@ class AdvanceBound:
         return mixed
 
     def _lowest_proved(self) -> float | None:
-        proved = self._evidence() >= np.log(_STARTS / self.delta)
-        reached = [_end_of_run(proved, start) for start in range(0, len(GRID), -(-len(GRID) // _STARTS))]
-        lowest = max(reached)
+        proved = self._evidence() >= np.log(len(_STARTS) / self.delta)
+        lowest = max(_end_of_run(proved, GRID.index(start)) for start in _STARTS)
         return None if lowest < 0 else GRID[lowest]
 
     def _watch(self, score: float, right: bool, weight: float) -> None:

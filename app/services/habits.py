@@ -26,7 +26,7 @@ OWN_PICKS, TENANT_PICKS, USERS = 64, 256, 1000
 """Kept of a user, of a tenant, and how many users: the oldest pick goes, and the user unseen for longest."""
 _FAR_DETAIL, _FAR_OPTION = 0.7, 0.6
 """Cosines from which on there is any likeness: to take one habit for another costs more than to ask."""
-_OWN_PRIOR, _TENANT_PRIOR = 0.6, 2.0
+_OWN_PRIOR, _TENANT_PRIOR = 0.4, 2.0
 """So many votes the prior is worth."""
 _FADING = 0.97
 """What a pick weighs against the next newer one of the same concern."""

@@ -110,6 +110,10 @@ class PreferenceOrder:
         odds: Floats = np.exp(self.utilities(candidates) - self._mean[_NONE])
         return odds / (1 + odds)
 
+    def shares(self, shown: Sequence[Candidate]) -> Floats:
+        """P(picked) of each in the order shown, and last P(none of these); shape (shown + 1,)."""
+        return _softmax(_design(shown) @ self._mean)
+
     def selected(self, shown: Sequence[Candidate], picked: int | None, weight: float = 1.0) -> None:
         """Learn from one answer: candidates in the order shown, and the index picked; None: none of these."""
         rows = _design(shown)

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 EXPLORED = 0.15
 TEMPERATURE = 1.0
-_HIGHEST_GAP = 4.0
-"""Utilities further below the best count as so far below: no slate has next to no probability."""
+_HIGHEST_GAP = 2.0
+"""Utilities further below the best count as so far below: whatever is on offer is first now and then."""
 
 Floats = NDArray[np.float64]
 

@@ -1,0 +1,202 @@
+"""What learning is worth, on simulated users, several seeds: `python -m scripts.bench.learning [seeds]`.
+
+Everything is judged before it is learned from. Ends with 1 where a promise is not kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+
+from app.clients.embedding.static import StaticEmbedder
+from app.services.advance import AdvanceBound
+from app.services.reliability import Reliability
+from scripts.bench import advancing, ordering
+from scripts.bench.advancing import DELTA, Event, Modules
+from scripts.bench.simulated_users import Task, people, tasks
+
+_SEEDS = 10
+_FIRST_SEED = 100
+_REQUESTS, _ORDER_REQUESTS, _SHIFT_AT = 3000, 4000, 2500
+_EDGE_RUNS, _EDGE_EVENTS = 60, 1500
+_TOO_SLOW = 200
+"""Events after a shift of all habits by which auto-advance must have stood down."""
+
+Vectors = dict[str, np.ndarray]
+
+
+def main() -> None:
+    seeds = range(_FIRST_SEED, _FIRST_SEED + int(sys.argv[1] if len(sys.argv) > 1 else _SEEDS))
+    known = tasks()
+    vectors = asyncio.run(_embedded(known))
+    kept = [
+        *(_advance(known, vectors, alpha, seeds) for alpha in (0.05, 0.1)),
+        _without_habits(known, vectors, seeds),
+        _at_the_edge(),
+        _shift(known, vectors, seeds),
+        _order(known, seeds),
+    ]
+    print("\nall promises kept" if all(kept) else "\nNOT all promises kept")
+    sys.exit(not all(kept))
+
+
+async def _embedded(known: list[Task]) -> Vectors:
+    details = [detail for task in known for detail in task.details]
+    texts = list(dict.fromkeys(text for one in details for text in (one.description, *one.options)))
+    return dict(zip(texts, await StaticEmbedder().embed(texts), strict=True))
+
+
+def _advance(known: list[Task], vectors: Vectors, alpha: float, seeds: Sequence[int]) -> bool:
+    """Half the promises: calibration, wrong advances, share advanced, rounds saved."""
+    print(f"\n## advance at alpha {alpha}: {_REQUESTS} requests, 24 users with habits and 16 without")
+    print("seed  advanced  last third  oracle  wrong  true risk  rounds before  after | ECE (chance)  skill")
+    runs = []
+    for seed in seeds:
+        modules = Modules(vectors, alpha)
+        events = advancing.run(people(known, seed), modules, _REQUESTS, seed)
+        runs.append((events, modules.reliability()))
+        print(f"{seed:4}  {_advance_row(events, alpha)} | {_calibration_cells(modules.reliability())}")
+    risks, wrongs = [_risk(events) for events, _ in runs], [_wrong(events) for events, _ in runs]
+    shares = [_share(events) for events, _ in runs]
+    allowed = _allowed(len(runs))
+    checks = {
+        f"wrong advances above alpha in {allowed} runs or fewer": sum(one > alpha for one in wrongs)
+        <= allowed,
+        f"their true risk above alpha in {allowed} runs or fewer": sum(one > alpha for one in risks)
+        <= allowed,
+        "ECE <= 0.05 and skill > 0 on every seed": all(_is_calibrated(said) for _, said in runs),
+    }
+    if alpha == 0.1:
+        checks["10 % or more advanced on every seed"] = min(shares) >= 0.1
+    return _told(checks)
+
+
+def _without_habits(known: list[Task], vectors: Vectors, seeds: Sequence[int]) -> bool:
+    print("\n## users without habits only, alpha 0.1")
+    shares = []
+    for seed in seeds:
+        users = people(known, seed, with_habits=0, without=40)
+        shares.append(_share(advancing.run(users, Modules(vectors, 0.1), 1000, seed)))
+    print("share advanced:", " ".join(f"{share:.3f}" for share in shares))
+    return _told({"nothing is advanced": max(shares) == 0})
+
+
+def _at_the_edge() -> bool:
+    """The cruellest users: at every score exactly alpha is wrong, and the bound is asked all the time."""
+    rng = np.random.default_rng(1)
+    began = 0
+    for _ in range(_EDGE_RUNS):
+        bound = AdvanceBound(0.1, DELTA)
+        scores, wrong = rng.random(_EDGE_EVENTS), rng.random(_EDGE_EVENTS) < bound.alpha
+        for score, is_wrong in zip(scores.tolist(), wrong.tolist(), strict=True):
+            bound.answered(score, not is_wrong)
+            if bound.bound.threshold is not None:
+                began += 1
+                break
+    allowed = _allowed(_EDGE_RUNS)
+    print(f"\n## error exactly alpha at every score: {began} of {_EDGE_RUNS} runs ever advanced")
+    return _told({f"{allowed} or fewer (delta {DELTA})": began <= allowed})
+
+
+def _shift(known: list[Task], vectors: Vectors, seeds: Sequence[int]) -> bool:
+    print(f"\n## all habits drawn anew at request {_SHIFT_AT}, alpha 0.1")
+    print("seed  stands before  stood down after (events)  advanced till then  wrong  alarms")
+    slowest, stood = 0, True
+    for seed in seeds:
+        modules = Modules(vectors, 0.1)
+        events = advancing.run(people(known, seed), modules, _SHIFT_AT + 500, seed, _SHIFT_AT)
+        before = [event for event in events if event.request < _SHIFT_AT]
+        after = events[len(before) :]
+        delay = next((place for place, event in enumerate(after) if event.stood_down), len(after))
+        advanced = [event for event in after[: delay + 1] if event.advanced]
+        slowest, stood = max(slowest, delay), stood and not before[-1].stood_down
+        print(
+            f"{seed:4}  {not before[-1].stood_down!s:13}  {delay:26}  {len(advanced):18}"
+            f"  {sum(event.wrong for event in advanced):5}  {modules.bound.stood_down:6}"
+        )
+    return _told(
+        {"auto-advance stood before the shift": stood, f"and down within {_TOO_SLOW}": slowest <= _TOO_SLOW}
+    )
+
+
+def _order(known: list[Task], seeds: Sequence[int]) -> bool:
+    print(f"\n## order, and the value of the order of old from its log: {_ORDER_REQUESTS} requests")
+    print("seed  wanted first: old  learned (last 1000) | ECE (chance)  skill | true value  estimates")
+    covered: dict[str, int] = {}
+    calibrated = rising = True
+    for seed in seeds:
+        outcome = ordering.run(people(known, seed), _ORDER_REQUESTS, seed)
+        said, true = outcome.reliability(), float(np.mean(outcome.target_value))
+        old, learned = (np.mean(o[-1000:]) for o in (outcome.wanted_first_before, outcome.wanted_first))
+        calibrated, rising = calibrated and _is_calibrated(said), rising and bool(learned > old)
+        cells = []
+        for name, found in outcome.estimates().items():
+            covered[name] = covered.get(name, 0) + (found.low <= true <= found.high)
+            cells.append(f"{name} {found.value:.3f} [{found.low:.3f}, {found.high:.3f}]")
+        print(
+            f"{seed:4}  {old:17.3f}  {learned:19.3f} | {_calibration_cells(said)} | {true:10.3f}  "
+            + "  ".join(cells)
+        )
+    needed = len(seeds) - _allowed(len(seeds), 0.05)
+    checks = {
+        "ECE <= 0.05 and skill > 0 on every seed": calibrated,
+        "the learned order is better on every seed": rising,
+    }
+    for name, count in covered.items():
+        checks[f"{name} covers the truth ({count} of {len(seeds)})"] = count >= needed
+    return _told(checks)
+
+
+def _advance_row(events: list[Event], alpha: float) -> str:
+    last = [event for event in events if event.request >= 2 * _REQUESTS // 3]
+    return (
+        f"{_share(events):8.3f}  {_share(last):10.3f}  {advancing.oracle_share(events, alpha):6.2f}"
+        f"  {_wrong(events):5.3f}  {_risk(events):9.3f}"
+        f"  {_rounds(last, asked_only=False):13.2f}  {_rounds(last, asked_only=True):5.2f}"
+    )
+
+
+def _rounds(events: list[Event], asked_only: bool) -> float:
+    """Questions answered for each request; before learning every detail is one."""
+    return sum(not (asked_only and event.advanced) for event in events) / len({e.request for e in events})
+
+
+def _share(events: list[Event]) -> float:
+    return sum(event.advanced for event in events) / len(events)
+
+
+def _wrong(events: list[Event]) -> float:
+    """The share of what was advanced that was wrong; 0 where nothing was advanced."""
+    return float(np.mean([event.wrong for event in events if event.advanced] or [False]))
+
+
+def _risk(events: list[Event]) -> float:
+    """The mean true chance to be wrong of what was advanced; 0 where nothing was."""
+    return float(np.mean([event.risk for event in events if event.advanced] or [0.0]))
+
+
+def _allowed(runs: int, level: float = DELTA) -> int:
+    """Failures that a promise kept with probability 1 - level may show: its mean and two deviations."""
+    return math.floor(runs * level + 2 * math.sqrt(runs * level * (1 - level)))
+
+
+def _is_calibrated(said: Reliability) -> bool:
+    return said.ece is not None and said.ece <= 0.05 and said.skill is not None and said.skill > 0
+
+
+def _calibration_cells(said: Reliability) -> str:
+    return f"{said.ece or 0:4.3f} ({said.ece_by_chance or 0:4.3f})  {said.skill or 0:5.3f}"
+
+
+def _told(checks: dict[str, bool]) -> bool:
+    for promise, is_kept in checks.items():
+        print(f"{'ok  ' if is_kept else 'FAIL'}  {promise}")
+    return all(checks.values())
+
+
+if __name__ == "__main__":
+    main()
