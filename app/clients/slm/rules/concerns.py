@@ -54,7 +54,13 @@ class Concern:
     topic_vector: NDArray[np.float32]
     score: float
     """0..1: the share of the examples' details, by weight, that the question settles and no earlier one."""
-    options: tuple[str, ...]
+    said: frozenset[str]
+    shared: frozenset[str]
+
+    def options(self, first: Member) -> tuple[str, ...]:
+        """What can be offered with the question of `first`: its own options, or those of a near member."""
+        order = [first, *(member for member in self.members[:_OTHERS] if member is not first)]
+        return offer([(m.detail, m.example, m.foreign) for m in order], self.said, self.shared)
 
     @property
     def topic(self) -> str:
@@ -100,9 +106,7 @@ class Concerns:
         """The concern that asking for member `row` is."""
         near = [int(i) for i in np.argsort(-self.same[row], kind="stable") if self.same[row, i] >= _ALIKE]
         members = tuple(self.members[i] for i in [row, *(i for i in near if i != row)])
-        candidates = [(m.detail, m.example, m.foreign) for m in members[:_OTHERS]]
-        options = offer(candidates, self.said, self.shared)
-        return Concern(members, self.topics[row], score, options)
+        return Concern(members, self.topics[row], score, self.said, self.shared)
 
 
 def _members(request: str, examples: Sequence[Example]) -> tuple[Member, ...]:

@@ -44,9 +44,12 @@ async def generate(task: GenerateHypotheses, request_id: str, vectors: CachedVec
         chosen = select(await Concerns.of(task.user_input, examples, vectors), known, task.count)
     answer, taken = [], set[str]()
     for concern in chosen:
-        question = phrase(concern, taken) if english else concern.members[0].detail.question
+        member = concern.members[0]
+        question = member.detail.question
+        if english:
+            question, member = phrase(concern, taken)
         taken.add(opening(question))
-        answer.append(_from_concern(task, request_id, concern, question))
+        answer.append(_from_concern(task, request_id, concern, question, concern.options(member)))
     if len(answer) < task.count and english:
         points = await _points(task.user_input, known, chosen, vectors)
         answer += [_from_form(task, request_id, p) for p in points if opening(p.question) not in taken]
@@ -90,14 +93,16 @@ async def _points(request: str, known: Known, chosen: list[Concern], vectors: Ca
     ]
 
 
-def _from_concern(task: GenerateHypotheses, request_id: str, concern: Concern, question: str) -> Hypothesis:
+def _from_concern(
+    task: GenerateHypotheses, request_id: str, concern: Concern, question: str, options: tuple[str, ...]
+) -> Hypothesis:
     return Hypothesis(
         id=_id(request_id, task.user_input, question),
         detail=concern.topic,
         question=question,
         statement=statement(task.user_input, concern.topic),
         importance=concern.importance,
-        options=concern.options,
+        options=options,
         confidence=Confidence(round(concern.score, 4)),
         producer=PRODUCER,
     )

@@ -19,6 +19,16 @@ from app.text import stems, words
 
 _ASKED_BEFORE = 0.62
 """Cosine of a topic with a settled one, a key of the context or an earlier question."""
+_READ = 5
+_UNIT = 5
+_MEASURE = re.compile(r"\b\d[\d,.]*[ -]([A-Za-z]{5,})")
+"""A number with its unit ("2000 calories") settles what is named like the unit ("caloric needs")."""
+_OPEN_LISTS = frozenset(
+    stems(
+        "restrictions allergies requirements constraints limitations needs goals features interests ingredients"
+    )
+)
+"""Of these there can be more than the one that was named."""
 _GENERAL = frozenset(
     stems("yes no none other others specific preference any both all option basic advanced more less")
 )
@@ -53,6 +63,7 @@ class Known:
     def __init__(self, said: str, topics: Vectors, settled: frozenset[str]) -> None:
         self._said = set(stems(said))
         self._spoken = f" {' '.join(words(said))} "
+        self._units = {unit[:_UNIT].lower() for unit in _MEASURE.findall(said)}
         self._topics = topics
         self._settled = settled
 
@@ -69,7 +80,8 @@ class Known:
 
     def answers(self, concern: Concern) -> bool:
         """Whether asking this would be asking again."""
-        return self.settles(concern.topic, concern.topic_vector, concern.options)
+        offered = tuple(option for member in concern.members[:_READ] for option in member.detail.options)
+        return self.settles(concern.topic, concern.topic_vector, offered)
 
     def settles(self, topic: str, vector: NDArray[np.float32], options: tuple[str, ...]) -> bool:
         """The same for a topic, its unit vector and what is offered with it."""
@@ -78,8 +90,9 @@ class Known:
         return (
             core <= self._said
             or bool(core & self._settled)
+            or any(stem.startswith(unit) for stem in core for unit in self._units)
             or near
-            or any(self._speaks_of(option) for option in options)
+            or (not core & _OPEN_LISTS and any(self._speaks_of(option) for option in options))
         )
 
     def _speaks_of(self, option: str) -> bool:

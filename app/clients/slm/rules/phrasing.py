@@ -9,6 +9,7 @@ from app.clients.slm.rules.concerns import Concern, Member
 from app.clients.slm.rules.wording import FORM_STEMS, ask, opening, reuse
 
 _TRIED = 6
+_PLAIN = 3
 _LONG = 12
 _USED = 0.05
 """What a question that a person once wrote is ahead of one made by rule,"""
@@ -16,20 +17,20 @@ _CLUMSY = 0.2
 """and what a rule loses on a topic of more than three words."""
 
 
-def phrase(concern: Concern, taken: Collection[str]) -> str:
-    """A question for the concern that begins otherwise than the openings in `taken`, if there is one."""
-    before = [q for member in concern.members[:_TRIED] if (q := _as_before(concern, member))]
-    fresh = [question for question in before if opening(question) not in taken]
+def phrase(concern: Concern, taken: Collection[str]) -> tuple[str, Member]:
+    """A question that begins otherwise than the openings in `taken`, if there is one, and whose it was."""
     made = ask(concern.topic, taken)
-    if opening(made) in taken and fresh:
-        return fresh[0]
-    used = {question: _merit(question, concern) + _USED for question in fresh}
-    best = max(used, key=used.__getitem__, default=made)
-    return (
-        best
-        if used.get(best, 0.0) > _merit(made, concern) - _CLUMSY * (len(concern.topic.split()) > 3)
-        else made
-    )
+    used = {
+        question: (_merit(question, concern) + _USED, member)
+        for member in concern.members[:_TRIED]
+        if (question := _as_before(concern, member)) and opening(question) not in taken
+    }
+    if used:
+        best = max(used, key=lambda question: used[question][0])
+        clumsy = _CLUMSY if len(concern.topic.split()) > _PLAIN else 0.0
+        if opening(made) in taken or used[best][0] > _merit(made, concern) - clumsy:
+            return best, used[best][1]
+    return made, concern.members[0]
 
 
 def _as_before(concern: Concern, member: Member) -> str | None:

@@ -52,6 +52,10 @@ _FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             r"(?:preferences?|interest) (?:for|in|on|regarding) (.+)",
             ("Do you have a preference for {1}?", "Are you interested in {1}?"),
         ),
+        (
+            r"(.+ (?:or|and) (?:preferences|requirements|interests|issues|goals|concerns))",
+            ("Do you have any {1}?", "Are there any {1} to consider?"),
+        ),
         (r"(.+?) preferences?", ("Do you have any {1} preferences?", "Which {1} do you prefer?")),
         (r"preferred (?!or |and )(.+)", ("Which {1} do you prefer?", "Do you have a preferred {1}?")),
         (r"desired (.+)", ("Which {1} do you want?", "What would be the desired {1}?")),
@@ -79,7 +83,8 @@ _FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
         (r"willingness to (.+)", ("Are you willing to {1}?", "Would you {1}?")),
         (r"your (.+)", ("What {is} your {1}?", "Could you describe your {1}?")),
         (
-            r"((?:current|existing|skill|experience|expertise|knowledge|proficiency|risk)\b.*|.+ level)",
+            r"((?:current|existing|skill|experience|expertise|knowledge|proficiency|risk)\b.*"
+            r"|.+ (?:skill|knowledge|fitness|experience|comfort) level)",
             ("What {is} your {1}?", "Could you describe your {1}?"),
         ),
         (
@@ -91,6 +96,7 @@ _FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             r"(purpose|context|nature|scope|cause|location|size|duration|length|frequency) (of .+)",
             ("What {is} the {1} {2}?", "Could you describe the {1} {2}?"),
         ),
+        (r"(.+ level)", ("Which {1} would suit you?", "What is the {1}?")),
         (r"(intended .+|purpose|location|goals?)", ("What {is} the {1}?", "Could you describe the {1}?")),
         (
             r"(.+)",
@@ -105,6 +111,8 @@ _EXAMPLES = re.compile(
     r"|,? we should\b.*| to consider\b.*)",
     re.IGNORECASE,
 )
+_CLAUSE = re.compile(r"\b(?:user|can|could|will|would|is|are|has|have|wants?|not|willing)\b", re.IGNORECASE)
+"""A description that is half a sentence cannot be the object of a question."""
 _TAIL = re.compile(
     r"\s(?:for|of|in|from|to|on|at|with|about|during|within|after|before|regarding)\s(?!mind\b)"
 )
@@ -120,7 +128,9 @@ def topic(description: str, foreign: Iterable[str]) -> str | None:
     strange = set(foreign)
     text = _USER.sub("your", description.strip().rstrip(".?:"))
     text = re.sub(r"\s*\([^)]*\)", "", text)
-    text = " ".join(_lower(word) for word in text.split())
+    if _CLAUSE.search(text):
+        return None
+    text = _lower(text)
     whole = text
     text = _cut_tails(text, strange)
     if not re.search(r"\b(?:and|or)\b", text):
@@ -145,8 +155,10 @@ def _is(word: str, strange: set[str], keep_head: str) -> bool:
     return word != head and bool(strange & set(stems(word)))
 
 
-def _lower(word: str) -> str:
-    return word if word[1:] != word[1:].lower() else word.lower()
+def _lower(text: str) -> str:
+    """Without the capital of a first word, unless it has more of them."""
+    first = text.split(maxsplit=1)[0] if text else ""
+    return text if first[1:] != first[1:].lower() else text[:1].lower() + text[1:]
 
 
 def ask(phrase: str, taken: Iterable[str] = ()) -> str:
