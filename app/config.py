@@ -13,6 +13,7 @@ from app.errors import ConfigError
 Words = Annotated[tuple[str, ...], NoDecode]
 """A comma-separated list."""
 Probability = Annotated[float, Field(ge=0, le=1)]
+TopP = Annotated[float, Field(gt=0, le=1)]
 Seconds = Annotated[float, Field(gt=0, le=3600)]
 
 
@@ -26,7 +27,7 @@ class Settings(BaseSettings):
     database_url: str = Field("sqlite:///data/embed.db", description="SQLAlchemy URL; migrated at the start")
     playbook: str = Field(
         "shipped",
-        description="shipped, none, or the path of a playbook file in JSON lines (.jsonl or .jsonl.gz)",
+        description="shipped, none, or the path of a file of JSON lines or a folder of them",
     )
 
     slm_impl: Literal["local", "http", "vllm"] = Field("local", description="Which backend answers")
@@ -50,14 +51,14 @@ class Settings(BaseSettings):
     slm_http_api_key: SecretStr | None = Field(None, description="Its key")
 
     hypotheses_temperature: float = Field(0.2, ge=0, le=2, description="Sampling of hypotheses")
-    hypotheses_top_p: Probability = Field(0.9, description="Sampling of hypotheses")
+    hypotheses_top_p: TopP = Field(0.9, description="Sampling of hypotheses")
     hypotheses_max_tokens: int = Field(640, ge=16, le=8192, description="Longest answer with hypotheses")
     text_temperature: float = Field(0.2, ge=0, le=2, description="Sampling of enrichment, follow-ups, facets")
-    text_top_p: Probability = Field(0.9, description="Sampling of enrichment, follow-ups, facets")
+    text_top_p: TopP = Field(0.9, description="Sampling of enrichment, follow-ups, facets")
     text_max_tokens: int = Field(256, ge=16, le=8192, description="Longest answer of these")
     summary_temperature: float = Field(0.0, ge=0, le=2, description="Sampling of summaries")
-    summary_top_p: Probability = Field(1.0, description="Sampling of summaries")
-    prompt_token_budget: int = Field(2048, ge=256, le=131072, description="No prompt is longer, in tokens")
+    summary_top_p: TopP = Field(1.0, description="Sampling of summaries")
+    prompt_token_budget: int = Field(2816, ge=640, le=131072, description="No prompt is longer, in tokens")
     context_token_budget: int = Field(
         512, ge=64, le=65536, description="Caller's context, memories and facets in a prompt, in tokens"
     )
@@ -83,7 +84,7 @@ class Settings(BaseSettings):
 
     api_keys: Words = Field(
         (),
-        description="tenant:scopes:sha256hex entries, comma-separated; scopes use+train+admin; unset: no keys",
+        description="tenant:scopes:sha256hex, comma-separated; scopes use+train+admin; unset: no keys",
     )
     max_body_bytes: int = Field(8_388_608, ge=1024, description="Largest request body")
     max_in_flight: int = Field(64, ge=1, le=10_000, description="Requests to the backend at a time")
@@ -130,7 +131,7 @@ class Settings(BaseSettings):
     @classmethod
     def _are_key_entries(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for entry in value:
-            tenant, scopes, digest = (entry.split(":") + ["", ""])[:3]
+            tenant, scopes, digest = [*entry.split(":"), "", ""][:3]
             known = set(scopes.split("+")) <= {"use", "train", "admin"}
             if not tenant or not known or len(digest) != hashlib.sha256().digest_size * 2:
                 raise ValueError("write each entry as tenant:use+train+admin:sha256hex")

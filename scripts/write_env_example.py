@@ -5,7 +5,10 @@ from app.config import Settings
 
 def lines() -> list[str]:
     """Each setting as a comment with its meaning and a line with its default, commented out."""
-    out = ["# Every setting with its default. Copy to .env and take the # away; the environment overrides .env.", ""]
+    out = [
+        "# Every setting with its default. Copy to .env, take the # away; the environment overrides .env.",
+        "",
+    ]
     for name, field in Settings.model_fields.items():
         value = field.default
         text = "" if value is None else ",".join(value) if isinstance(value, tuple) else value

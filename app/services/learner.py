@@ -166,7 +166,7 @@ class Learner:
         return shown
 
     async def _next_round(self, shown: Interaction, thread: Thread, call: Call) -> dict[str, Any] | None:
-        """The next round where the thread may go on, the request is still vague and something is left to ask."""
+        """The next round; None where the thread is over, the request is clear or nothing is left to ask."""
         if thread.is_over:
             return None
         ask = Ask(

@@ -22,7 +22,7 @@ def settings_in(folder: Path, **values: Any) -> Settings:
         "slm_impl": "local",
         "api_keys": (),
     }
-    return Settings(_env_file=None, **(given | values))  # type: ignore[call-arg]
+    return Settings(_env_file=None, **(given | values))
 
 
 @asynccontextmanager
