@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -125,10 +124,5 @@ def _members(request: str, examples: Sequence[Example]) -> tuple[Member, ...]:
 
 
 def _common(examples: Sequence[Example]) -> frozenset[str]:
-    """Stems that two examples' details use where their own requests do not: they belong to no one request."""
-    counts = Counter(
-        stem
-        for example in examples
-        for stem in {s for d in example.details for s in bag(d.description)} - bag(example.text or "")
-    )
-    return frozenset(stem for stem, count in counts.items() if count > 1)
+    """Stems that some detail uses where its own request does not: they belong to no one request."""
+    return frozenset(s for e in examples for d in e.details for s in bag(d.description) - bag(e.text or ""))

@@ -24,9 +24,7 @@ _UNIT = 5
 _MEASURE = re.compile(r"\b\d[\d,.]*[ -]([A-Za-z]{5,})")
 """A number with its unit ("2000 calories") settles what is named like the unit ("caloric needs")."""
 _OPEN_LISTS = frozenset(
-    stems(
-        "restrictions allergies requirements constraints limitations needs goals features interests ingredients"
-    )
+    stems("allergies restrictions requirements constraints limitations needs goals features interests")
 )
 """Of these there can be more than the one that was named."""
 _GENERAL = frozenset(

@@ -83,8 +83,10 @@ _FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
         (r"willingness to (.+)", ("Are you willing to {1}?", "Would you {1}?")),
         (r"your (.+)", ("What {is} your {1}?", "Could you describe your {1}?")),
         (
-            r"((?:current|existing|skill|experience|expertise|knowledge|proficiency|risk)\b.*"
-            r"|.+ (?:skill|knowledge|fitness|experience|comfort) level)",
+            (
+                r"((?:current|existing|skill|experience|expertise|knowledge|proficiency|risk)\b.*"
+                r"|.+ (?:skill|knowledge|fitness|experience|comfort) level)"
+            ),
             ("What {is} your {1}?", "Could you describe your {1}?"),
         ),
         (
