@@ -18,6 +18,7 @@ from app.text import stems
         ("User's fitness level", "What is your fitness level?"),
         ("Target audience", "Who is the target audience?"),
         ("Time availability for workouts", "How much time do you have for workouts?"),
+        ("Time commitment", "How much time do you have?"),
         ("Handling of duplicates", "How should duplicates be handled?"),
     ],
 )
@@ -56,6 +57,8 @@ def test_an_opening_already_used_is_avoided() -> None:
         ("Do you have any allergies, such as nuts or milk?", "", "Do you have any allergies?"),
         ("Which genre? Are you in the mood for comedy?", "", None),
         ("Which puzzle do you mean?", "puzzle", None),
+        ("What level are you looking for in a yoga class?", "yoga", "What level are you looking for?"),
+        ("What level are you looking for yoga?", "yoga", None),
     ],
 )
 def test_a_question_asked_before_is_shortened_or_left(asked: str, foreign: str, again: str | None) -> None:

@@ -116,8 +116,10 @@ _EXAMPLES = re.compile(
 _CLAUSE = re.compile(r"\b(?:user|can|could|will|would|is|are|has|have|wants?|not|willing)\b", re.IGNORECASE)
 """A description that is half a sentence cannot be the object of a question."""
 _TAIL = re.compile(
-    r"\s(?:for|of|in|from|to|on|at|with|about|during|within|after|before|regarding)\s(?!mind\b)"
+    r"\s(?:for|of|in|from|to|on|at|with|about|during|within|after|before|regarding)(?=\s)(?! mind\b)"
 )
+_BROKEN_OFF = re.compile(r"[,:]$|\b(?:looking|interested|going|thinking|planning|trying|the|a|an|your)$")
+"""Ends of a question whose rest was cut."""
 _USER = re.compile(r"\b(?:the )?(?:user|person|client)(?:'s|’s|s')", re.IGNORECASE)
 
 
@@ -180,7 +182,7 @@ def _plural(phrase: str) -> bool:
 
 
 def _tidy(question: str) -> str:
-    question = " ".join(question.split())
+    question = " ".join(question.split()).replace(" ?", "?")
     return question[0].upper() + question[1:]
 
 
@@ -190,7 +192,7 @@ def reuse(question: str, foreign: Iterable[str]) -> str | None:
     first = re.split(r"(?<=[?.!])\s", question.strip())[0].rstrip("?.! ")
     text = _cut_tails(_EXAMPLES.sub("", first), strange)
     fewest, most = _QUESTION_WORDS
-    if strange & set(stems(text)) or not fewest <= len(text.split()) <= most or text.endswith((",", ":")):
+    if strange & set(stems(text)) or not fewest <= len(text.split()) <= most or _BROKEN_OFF.search(text):
         return None
     return _tidy(text + "?")
 
