@@ -19,6 +19,8 @@ from app.text import stems, words
 
 _ASKED_BEFORE = 0.62
 """Cosine of a topic with a settled one, a key of the context or an earlier question."""
+_GUESSED = frozenset(["implicit_goals", "expertise_level", "next_steps"])
+"""Keys that hold an enrichment: a guess of ours answers nothing."""
 _READ = 5
 _UNIT = 5
 _MEASURE = re.compile(r"\b\d[\d,.]*[ -]([A-Za-z]{5,})")
@@ -68,7 +70,7 @@ class Known:
     @classmethod
     async def of(cls, task: GenerateHypotheses, vectors: CachedVectors) -> Known:
         """Read a task. Keys of the context, names of facets and earlier questions are settled topics."""
-        pairs = list(_leaves(task.context))
+        pairs = list(_leaves({key: task.context[key] for key in task.context if key not in _GUESSED}))
         questions = [t.content for t in task.conversation if t.role == "assistant" and "?" in t.content]
         topics = [*(key for key, _ in pairs), *(f.name for f in task.facets), *task.asked, *questions]
         theirs = [turn.content for turn in task.conversation if turn.role != "assistant"]
