@@ -20,7 +20,8 @@ What may loosen the bound is a click alone, and a click that is not chosen by th
 
 Habits change. The errors of what stands above the threshold are watched by an e-detector of the CUSUM
 kind (Shin, Ramdas and Rinaldo, 2022): while the error rate is alpha or less, a false alarm comes once
-in `PATIENCE` watched events or more seldom. On alarm all evidence is dropped and must be earned anew.
+in `PATIENCE` watched events or more seldom. On alarm all evidence is dropped and must be earned anew,
+with the same delta each time it is earned.
 """
 
 from __future__ import annotations
@@ -37,6 +38,7 @@ PATIENCE = 1000
 GRID = tuple(round(0.94 - 0.02 * place, 2) for place in range(23))
 """Thresholds on the score, strictest first: 0.94 to 0.50. Too few scores are higher to prove anything."""
 _THRESHOLDS = np.array(GRID)
+_CLICKS, _ADVANCES = 0, 1
 _STARTS = (0.94, 0.86, 0.76)
 _BETTER = (0.05, 0.25, 0.5, 0.75)
 """Error rates, as shares of alpha, whose likelihood is held against alpha's."""
@@ -86,19 +88,19 @@ class AdvanceBound:
         self._labels += 1
         reached = score >= _THRESHOLDS
         self._clicks[reached, int(right)] += 1
-        self._watch(score, right, 1.0)
+        self._watch(_CLICKS, score, right)
         self._settle()
 
     def undone(self, score: float) -> None:
         """An advance was taken back: wrong for certain."""
         self._advanced[score >= _THRESHOLDS, 0] += 1
-        self._watch(score, right=False, weight=1.0)
+        self._watch(_ADVANCES, score, right=False)
         self._settle()
 
     def silent(self, score: float) -> None:
         """An advance stood until it could not be undone any more."""
         self._advanced[score >= _THRESHOLDS, 1] += 1
-        self._watch(score, right=True, weight=SILENCE_WEIGHT)
+        self._watch(_ADVANCES, score, right=True, weight=SILENCE_WEIGHT)
         self._settle()
 
     def _settle(self) -> None:
@@ -113,7 +115,7 @@ class AdvanceBound:
         self._threshold = None
         self._clicks: Floats = np.zeros((len(GRID), 2))
         self._advanced: Floats = np.zeros((len(GRID), 2))
-        self._watched: Floats = np.zeros(len(_WORSE))
+        self._watched: Floats = np.zeros((2, len(_WORSE)))
 
     def _evidence(self) -> Floats:
         """The logarithm of the e-value of each threshold, shape (len(GRID),)."""
@@ -131,9 +133,11 @@ class AdvanceBound:
         lowest = max(_end_of_run(proved, GRID.index(start)) for start in _STARTS)
         return None if lowest < 0 else GRID[lowest]
 
-    def _watch(self, score: float, right: bool, weight: float) -> None:
+    def _watch(self, kind: int, score: float, right: bool, weight: float = 1.0) -> None:
+        """Clicks and advances apart, so that the silence of users who undo nothing hides no errors."""
         if self.allows(score):
-            self._watched = np.maximum(0.0, self._watched) + weight * self._worse[int(right)]
+            before = np.maximum(0.0, self._watched[kind])
+            self._watched[kind] = before + weight * self._worse[int(right)]
 
     def _alarm(self) -> bool:
         return bool(np.mean(np.exp(np.minimum(self._watched, 50.0))) >= PATIENCE)

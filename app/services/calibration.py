@@ -27,7 +27,7 @@ WINDOW = 2000
 """Only the newest so many labels are kept: older ones speak of another playbook and other habits."""
 METHOD = "beta, isotonic"
 
-_CURVE_LABELS = 20.0
+_CURVE_LABELS = 8.0
 _GROUP = 25
 _REFIT_SHARE = 0.04
 

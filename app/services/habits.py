@@ -158,11 +158,12 @@ class Habits:
         self._tenant.add(choice.detail, choice.options[option], weight)
 
     def undone(self, user_id: str, choice: Choice, option: int) -> None:
-        """The user took `option` back: it weighs against it more than two picks weigh for it."""
+        """The user took `option` back: it weighs against it as three picks weigh for it."""
         experts, _ = self._experts(user_id, choice)
         user = self._seen(user_id)
         user.trust = _judged(user.trust, 1 - experts[:, option], 1.0)
-        user.picks.add(choice.detail, choice.options[option], _UNDO_WEIGHT)
+        for picks in (user.picks, self._tenant):
+            picks.add(choice.detail, choice.options[option], _UNDO_WEIGHT)
 
     def answered(self, user_id: str, skipped: bool) -> None:
         """The user answered what was shown, or let it lie."""
