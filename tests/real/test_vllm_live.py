@@ -66,7 +66,7 @@ async def test_ping_tells_version_model_and_adapters(client: VLLMClient, vllm_se
     health = await client.ping()
     assert health.ok, health.detail
     assert health.version == "0.32.0"
-    assert set(health.adapters) == {path.name for path in vllm_server.adapters.values()}
+    assert set(health.adapters) == set(vllm_server.adapters)
 
 
 def is_hypotheses(value: Any) -> bool:
@@ -110,19 +110,19 @@ async def test_every_task_of_the_seam(client: VLLMClient, task: Task[Any], is_an
 
 
 def test_base_and_adapters_answer_differently(vllm_server: VLLMServer) -> None:
-    models = (vllm_server.model, *(path.name for path in vllm_server.adapters.values()))
+    models = (vllm_server.model, *vllm_server.adapters)
     assert len({chat(vllm_server, model) for model in models}) == 3
 
 
 def test_a_lora_name_in_the_body_changes_nothing(vllm_server: VLLMServer) -> None:
-    adapter = vllm_server.adapters["assumptions"].name
+    adapter = vllm_server.adapter("assumptions")
     base = chat(vllm_server, vllm_server.model)
     assert chat(vllm_server, vllm_server.model, lora_name=adapter) == base
     assert chat(vllm_server, adapter) != base
 
 
 async def test_the_call_chooses_the_adapter(client: VLLMClient, vllm_server: VLLMServer) -> None:
-    adapter = vllm_server.adapters["assumptions"].name
+    adapter = vllm_server.adapter("assumptions")
     task = Summarize(MINUTES, 40)
     plain = await client.run(task, call())
     adapted = await client.run(task, call(adapter))
@@ -134,7 +134,7 @@ async def test_the_call_chooses_the_adapter(client: VLLMClient, vllm_server: VLL
 
 
 async def test_an_adapter_answers_in_the_schema(client: VLLMClient, vllm_server: VLLMServer) -> None:
-    adapter = vllm_server.adapters["questions"].name
+    adapter = vllm_server.adapter("questions")
     completion = await client.run(GenerateHypotheses("build api", count=1), call(adapter))
     assert is_hypotheses(completion.value)
     assert completion.adapter == adapter
@@ -149,7 +149,7 @@ async def test_hypotheses_stream_and_end_with_the_completion(client: VLLMClient)
 
 
 async def test_warmup_goes_through_the_bound_adapter(client: VLLMClient, vllm_server: VLLMServer) -> None:
-    await client.with_lora(vllm_server.adapters["questions"].name).warmup()
+    await client.with_lora(vllm_server.adapter("questions")).warmup()
     with pytest.raises(UnknownAdapter):
         await client.with_lora("no-such-adapter").warmup()
 
@@ -188,7 +188,7 @@ async def test_a_summary_keeps_its_token_budget(
 async def test_an_adapter_is_loaded_and_unloaded_while_the_server_runs(
     client: VLLMClient, vllm_server: VLLMServer, tmp_path: Path
 ) -> None:
-    source = vllm_server.adapters["assumptions"]
+    source = vllm_server.adapters[vllm_server.adapter("assumptions")]
     path = shutil.copytree(source, tmp_path / "loaded-later")
     adapter = Adapter("loaded-later", str(path), vllm_server.model, 8)
     replica = VLLMReplica(vllm_server.root_url)

@@ -26,11 +26,15 @@ class VLLMServer:
     def __init__(self, log: Path) -> None:
         self.log = log
         self.model = MODEL.name
-        self.adapters = {path.parent.name.split("-")[0]: path.parent for path in _adapter_configs()}
-        """The directory of each small adapter by its style; the directory's name is the adapter's."""
+        self.adapters = {path.parent.name: path.parent for path in _adapter_configs()}
+        """The directory of each adapter by its name."""
         self.root_url = f"http://127.0.0.1:{_free_port()}"
         self.base_url = f"{self.root_url}/v1"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def adapter(self, style: str) -> str:
+        """The name of the small adapter of this style: questions or assumptions."""
+        return next(name for name in self.adapters if name.startswith(f"{style}-"))
 
     def start(self) -> None:
         """Start it unless it runs, and return once it has answered with one token."""
@@ -82,7 +86,7 @@ class VLLMServer:
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-lines:])
 
     def _command(self) -> list[str]:
-        loras = [word for path in self.adapters.values() for word in ("--lora", f"{path.name}={path}")]
+        loras = [word for name, path in self.adapters.items() for word in ("--lora", f"{name}={path}")]
         port = self.root_url.rpartition(":")[2]
         return [str(ROOT / "scripts" / "start_vllm.sh"), str(MODEL), "--port", port, *loras]
 
@@ -98,7 +102,7 @@ class VLLMServer:
         raise RuntimeError(f"vLLM was not healthy after {START_SECONDS:.0f} s:\n{self.log_tail()}")
 
     def _canary(self) -> None:
-        for model in (self.model, *(path.name for path in self.adapters.values())):
+        for model in (self.model, *self.adapters):
             body = {"model": model, "max_tokens": 1, "messages": [{"role": "user", "content": "Hello"}]}
             httpx.post(f"{self.base_url}/chat/completions", json=body, timeout=120).raise_for_status()
 
