@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -27,6 +28,7 @@ def door() -> None:
 @cli.command()
 def serve() -> None:
     """Serve HTTP at HOST and PORT until interrupted."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     settings = load_settings()
     url = f"http://{settings.host}:{settings.port}"
     typer.echo(f"Embed Service at {url} (SLM_IMPL={settings.slm_impl}); API at {url}/docs. Try:\n")

@@ -47,7 +47,7 @@ from app.storage.open import open_store
 
 log = logging.getLogger(__name__)
 
-SHIPPED_PLAYBOOK = Path(__file__).resolve().parent.parent / "data" / "playbook" / "in3.jsonl"
+SHIPPED_PLAYBOOK = Path(__file__).resolve().parent.parent / "data" / "playbook"
 
 
 @asynccontextmanager

@@ -30,7 +30,7 @@ from app.services.threads import Thread, read_thread
 from app.services.training import TrainingDataCollector
 from app.storage.base import Interactions, Profile
 
-_NEIGHBOURS = 30
+_NEIGHBOURS = 12
 _SPARE = 3
 """So many more than asked for are drafted, because some turn out to be answered already."""
 _MEMORIES = 4

@@ -52,7 +52,7 @@ class Playbook:
 
     @classmethod
     async def open(cls, path: Path | None, embedder: Embedder) -> Playbook:
-        """Read a JSON lines file of entries; None is an empty playbook. Raises ConfigError."""
+        """Read a file of JSON lines, or every one in a folder; None is an empty playbook. Raises ConfigError."""
         entries = [] if path is None else await asyncio.to_thread(_read, path)
         vectors = await embedder.embed([entry.text or "" for entry in entries])
         return cls(entries, vectors, embedder)
@@ -134,6 +134,8 @@ def _normalised(text: str) -> str:
 
 
 def _read(path: Path) -> list[Entry]:
+    if path.is_dir():
+        return [entry for file in sorted(path.glob("*.jsonl")) for entry in _read(file)]
     try:
         lines = path.read_bytes().splitlines()
     except OSError as error:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any, cast
 
 import numpy as np
-import wordllama
 
 from app.clients.embedding.base import Vectors
 from app.text import words
@@ -24,6 +26,7 @@ class StaticEmbedder:
     dimensions = 256
 
     def __init__(self) -> None:
+        wordllama = _wordllama()
         package = Path(str(wordllama.__file__)).parent
         model: Any = wordllama.WordLlama.load(cache_dir=package, dim=self.dimensions, disable_download=True)
         self._table = cast(Vectors, model.embedding)
@@ -49,3 +52,13 @@ class StaticEmbedder:
 
     async def aclose(self) -> None:
         """Nothing is held open."""
+
+
+def _wordllama() -> ModuleType:
+    """The package, without its `logging.basicConfig(level=INFO)`: logging is the program's to set up."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    package = import_module("wordllama")
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    return package
