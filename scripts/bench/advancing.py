@@ -15,8 +15,6 @@ from app.services.reliability import Reliability, reliability
 from scripts.bench.simulated_users import Asked, User
 
 DELTA = 0.1
-TAKEN_BACK = 0.7
-"""The share of wrong advances that users notice and undo."""
 _PER_REQUEST = 2
 """Details that a request needs settled: one a round, two rounds at most."""
 _JUDGED_FROM = 500
@@ -102,8 +100,20 @@ class Event:
     stood_down: bool
 
 
-def run(users: list[User], assistant: Assistant, requests: int, seed: int, shift_at: int = -1) -> list[Event]:
-    """So many requests by users in turn at random; at `shift_at` all habits are drawn anew."""
+def run(
+    users: list[User],
+    assistant: Assistant,
+    requests: int,
+    seed: int,
+    *,
+    shift_at: int = -1,
+    taken_back: float = 0.7,
+) -> list[Event]:
+    """So many requests by users in turn at random.
+
+    `taken_back`: the share of wrong advances that users notice and undo; at request `shift_at` all
+    habits are drawn anew.
+    """
     rng = np.random.default_rng(seed)
     events: list[Event] = []
     for number in range(requests):
@@ -111,7 +121,7 @@ def run(users: list[User], assistant: Assistant, requests: int, seed: int, shift
             users = [replace(user, shifts=user.shifts + 1) for user in users]
         user = users[rng.integers(len(users))]
         task = user.tasks[rng.integers(len(user.tasks))]
-        settle = partial(_settle, user, assistant=assistant, rng=rng, request=number)
+        settle = partial(_settle, user, assistant=assistant, rng=rng, request=number, taken_back=taken_back)
         events += [settle(one, f"{seed}/{number}/{one.description}") for one in task.details[:_PER_REQUEST]]
     return events
 
@@ -124,6 +134,7 @@ def _settle(
     assistant: Assistant,
     rng: np.random.Generator,
     request: int,
+    taken_back: float,
 ) -> Event:
     chances = user.chances(detail)
     wanted = int(rng.choice(len(chances), p=chances))
@@ -131,7 +142,7 @@ def _settle(
     wrong = guess.option != wanted
     if not guess.advanced:
         assistant.picked(user.id, detail, request_id, guess, wanted)
-    elif wrong and rng.random() < TAKEN_BACK:
+    elif wrong and rng.random() < taken_back:
         assistant.undone(user.id, detail, guess)
     else:
         assistant.silent(user.id, detail, guess)
