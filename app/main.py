@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from starlette.datastructures import State
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
 from app.api import hypothesize, language, memories, ops, personas, problems, selections, users
@@ -35,9 +37,13 @@ def create_app(settings: Settings | None = None) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with open_services(given) as opened:
-            app.state.services = opened
-            yield
+        try:
+            async with open_services(given) as opened:
+                app.state.services = opened
+                yield
+        except ServiceError as error:
+            app.state.failure = error.detail
+            raise
 
     app = FastAPI(
         title="Embed Service",
@@ -46,7 +52,28 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.max_body_bytes = given.max_body_bytes
+    app.state.failure = None
+    app.add_middleware(StartInOneLine, state=app.state)
     problems.install(app)
     for room in (hypothesize, selections, memories, personas, language, users, ops):
         app.include_router(room.router)
     return app
+
+
+class StartInOneLine:
+    """Where the start fails for a reason of ours, the server logs that reason and not a traceback."""
+
+    def __init__(self, app: ASGIApp, state: State) -> None:
+        self.app, self.state = app, state
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "lifespan":
+            await self.app(scope, receive, send)
+            return
+
+        async def brief(message: Message) -> None:
+            if message["type"].endswith(".failed") and self.state.failure:
+                message = {**message, "message": f"embed-service: {self.state.failure}"}
+            await send(message)
+
+        await self.app(scope, receive, brief)
