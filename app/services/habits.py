@@ -45,7 +45,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Offer:
     """A detail and its options as vectors: shapes (d,) and (n, d), unit rows; n is 1 or more."""
 
     detail: Vectors
@@ -101,16 +101,16 @@ class _Picks:
         self._weights[self._next] = weight
         self._next = (self._next + 1) % self._size
 
-    def votes(self, choice: Choice) -> Floats:
+    def votes(self, offer: Offer) -> Floats:
         """One number for each option, 0 or more."""
-        like = _sharpened(self._details @ choice.detail, _FAR_DETAIL) if len(self._weights) else self._weights
+        like = _sharpened(self._details @ offer.detail, _FAR_DETAIL) if len(self._weights) else self._weights
         rows = like.nonzero()[0]
         if not len(rows):
-            return np.zeros(len(choice.options))
+            return np.zeros(len(offer.options))
         rows = np.concatenate((rows[rows >= self._next], rows[rows < self._next]))
         like = like[rows]
         newer = like.sum() - like.cumsum()
-        matches = _sharpened(self._options[rows] @ choice.options.T, _FAR_OPTION)
+        matches = _sharpened(self._options[rows] @ offer.options.T, _FAR_OPTION)
         votes: Floats = np.maximum(0.0, (self._weights[rows] * like * _FADING**newer) @ matches)
         return votes.astype(np.float64)
 
@@ -141,29 +141,29 @@ class Habits:
         self._users: OrderedDict[str, _User] = OrderedDict()
         self._tenant = _Picks(TENANT_PICKS)
 
-    def predict(self, user_id: str, choice: Choice) -> Prediction:
+    def predict(self, user_id: str, offer: Offer) -> Prediction:
         """Changes nothing, so that asking twice is the same as asking once."""
-        experts, votes = self._experts(user_id, choice)
+        experts, votes = self._experts(user_id, offer)
         user = self._users.get(user_id)
         trust = _FIRST_TRUST if user is None else user.trust
         return Prediction(tuple((trust @ experts).tolist()), votes)
 
-    def picked(self, user_id: str, choice: Choice, option: int, weight: float = 1.0) -> None:
+    def picked(self, user_id: str, offer: Offer, option: int, weight: float = 1.0) -> None:
         """The user picked `option`; a weight below 1 is a weaker sign, such as silence."""
-        experts, votes = self._experts(user_id, choice)
+        experts, votes = self._experts(user_id, offer)
         user = self._seen(user_id)
         if votes >= _EVIDENCE:
             user.trust = _judged(user.trust, experts[:, option], weight)
-        user.picks.add(choice.detail, choice.options[option], weight)
-        self._tenant.add(choice.detail, choice.options[option], weight)
+        user.picks.add(offer.detail, offer.options[option], weight)
+        self._tenant.add(offer.detail, offer.options[option], weight)
 
-    def undone(self, user_id: str, choice: Choice, option: int) -> None:
+    def undone(self, user_id: str, offer: Offer, option: int) -> None:
         """The user took `option` back: it weighs against it as three picks weigh for it."""
-        experts, _ = self._experts(user_id, choice)
+        experts, _ = self._experts(user_id, offer)
         user = self._seen(user_id)
         user.trust = _judged(user.trust, 1 - experts[:, option], 1.0)
         for picks in (user.picks, self._tenant):
-            picks.add(choice.detail, choice.options[option], _UNDO_WEIGHT)
+            picks.add(offer.detail, offer.options[option], _UNDO_WEIGHT)
 
     def answered(self, user_id: str, skipped: bool) -> None:
         """The user answered what was shown, or let it lie."""
@@ -177,12 +177,12 @@ class Habits:
         shown, skipped = (user.shown, user.skipped) if user is not None else (0.0, 0.0)
         return (skipped + _SKIP_PRIOR) / (shown + _SHOWN_PRIOR)
 
-    def _experts(self, user_id: str, choice: Choice) -> tuple[Floats, float]:
+    def _experts(self, user_id: str, offer: Offer) -> tuple[Floats, float]:
         """P(option) by each expert, shape (3, options), and how many votes the user's own are."""
-        even = 1 / len(choice.options)
-        tenant = _posterior(self._tenant.votes(choice), even, _TENANT_PRIOR)
+        even = 1 / len(offer.options)
+        tenant = _posterior(self._tenant.votes(offer), even, _TENANT_PRIOR)
         user = self._users.get(user_id)
-        votes = np.zeros(len(choice.options)) if user is None else user.picks.votes(choice)
+        votes = np.zeros(len(offer.options)) if user is None else user.picks.votes(offer)
         own = _posterior(votes, tenant, _OWN_PRIOR)
         return np.array([own, _MOSTLY * own + (1 - _MOSTLY) * even, tenant]), float(votes.sum())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Protocol
@@ -10,7 +11,7 @@ import numpy as np
 
 from app.services.advance import SILENCE_WEIGHT, AdvanceBound, is_audited
 from app.services.calibration import Calibration
-from app.services.habits import Choice, Habits
+from app.services.habits import Habits, Offer
 from app.services.reliability import Reliability, reliability
 from scripts.bench.simulated_users import Asked, User
 
@@ -46,13 +47,13 @@ class Assistant(Protocol):
 class Modules:
     """The pure modules, wired as the conductors wire them."""
 
-    def __init__(self, vectors: dict[str, np.ndarray], alpha: float) -> None:
-        self._vectors = vectors
+    def __init__(self, offer: Callable[[Asked], Offer], alpha: float) -> None:
+        self._offer = offer
         self.habits, self.bound, self.calibration = Habits(), AdvanceBound(alpha, DELTA), Calibration()
         self.judged: list[tuple[float, bool]] = []
 
     def guess(self, user_id: str, detail: Asked, request_id: str) -> Guess:
-        said = self.habits.predict(user_id, self._choice(detail))
+        said = self.habits.predict(user_id, self._offer(detail))
         return Guess(said.option, said.score, self.bound.allows(said.score) and not is_audited(request_id))
 
     def picked(self, user_id: str, detail: Asked, request_id: str, guess: Guess, option: int) -> None:
@@ -63,15 +64,15 @@ class Modules:
         self.calibration.observe(guess.score, right)
         advancing = not self.stood_down()
         self.bound.answered(guess.score, right, advancing=advancing, audited=is_audited(request_id))
-        self.habits.picked(user_id, self._choice(detail), option)
+        self.habits.picked(user_id, self._offer(detail), option)
 
     def undone(self, user_id: str, detail: Asked, guess: Guess) -> None:
         self.bound.undone(guess.score)
-        self.habits.undone(user_id, self._choice(detail), guess.option)
+        self.habits.undone(user_id, self._offer(detail), guess.option)
 
     def silent(self, user_id: str, detail: Asked, guess: Guess) -> None:
         self.bound.silent(guess.score)
-        self.habits.picked(user_id, self._choice(detail), guess.option, SILENCE_WEIGHT)
+        self.habits.picked(user_id, self._offer(detail), guess.option, SILENCE_WEIGHT)
 
     def stood_down(self) -> bool:
         return self.bound.bound.threshold is None
@@ -79,11 +80,6 @@ class Modules:
     def reliability(self) -> Reliability:
         """Of what was said once there were 500 labels, each before its own label was learned."""
         return reliability([said for said, _ in self.judged], [label for _, label in self.judged])
-
-    def _choice(self, detail: Asked) -> Choice:
-        return Choice(
-            self._vectors[detail.description], np.array([self._vectors[one] for one in detail.options])
-        )
 
 
 @dataclass(frozen=True, slots=True)

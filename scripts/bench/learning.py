@@ -8,17 +8,18 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from app.clients.embedding.static import StaticEmbedder
 from app.services.advance import AdvanceBound
+from app.services.habits import Offer
 from app.services.reliability import Reliability
-from scripts.bench import advancing, ordering
+from scripts.bench import advancing, asking, ordering
 from scripts.bench.advancing import DELTA, Event, Modules
-from scripts.bench.simulated_users import Task, people, tasks
+from scripts.bench.simulated_users import Asked, Task, people, tasks
 
 _SEEDS = 10
 _FIRST_SEED = 100
@@ -27,28 +28,31 @@ _EDGE_RUNS, _EDGE_EVENTS = 60, 1500
 _TOO_SLOW = 200
 """Events after a shift of all habits by which auto-advance must have stood down."""
 
-Vectors = dict[str, np.ndarray]
+Offers = Callable[[Asked], Offer]
 
 
 def main() -> None:
     seeds = range(_FIRST_SEED, _FIRST_SEED + int(sys.argv[1] if len(sys.argv) > 1 else _SEEDS))
     known = tasks()
-    vectors = asyncio.run(_embedded(known))
+    offers = asyncio.run(_embedded(known))
     kept = [
-        *(_advance(known, vectors, setting, seeds) for setting in _SETTINGS),
-        _without_habits(known, vectors, seeds),
+        *(_advance(known, offers, setting, seeds) for setting in _SETTINGS),
+        _without_habits(known, offers, seeds),
         _at_the_edge(),
-        _shift(known, vectors, seeds),
+        _shift(known, offers, seeds),
+        _ask(known, offers, seeds),
         _order(known, seeds),
     ]
     print("\nall promises kept" if all(kept) else "\nNOT all promises kept")
     sys.exit(not all(kept))
 
 
-async def _embedded(known: list[Task]) -> Vectors:
+async def _embedded(known: list[Task]) -> Offers:
+    """The vectors of each detail, as the service would embed them."""
     details = [detail for task in known for detail in task.details]
     texts = list(dict.fromkeys(text for one in details for text in (one.description, *one.options)))
-    return dict(zip(texts, await StaticEmbedder().embed(texts), strict=True))
+    vectors = dict(zip(texts, await StaticEmbedder().embed(texts), strict=True))
+    return lambda one: Offer(vectors[one.description], np.array([vectors[text] for text in one.options]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +74,7 @@ _SETTINGS = (
 )
 
 
-def _advance(known: list[Task], vectors: Vectors, setting: Setting, seeds: Sequence[int]) -> bool:
+def _advance(known: list[Task], offers: Offers, setting: Setting, seeds: Sequence[int]) -> bool:
     """Calibration, wrong advances, share advanced, rounds saved."""
     alpha = setting.alpha
     print(
@@ -80,7 +84,7 @@ def _advance(known: list[Task], vectors: Vectors, setting: Setting, seeds: Seque
     print("seed  advanced  last third  oracle  wrong  true risk  rounds before  after | ECE (chance)  skill")
     runs = []
     for seed in seeds:
-        modules = Modules(vectors, alpha)
+        modules = Modules(offers, alpha)
         users = people(known, seed, setting.with_habits, 40 - setting.with_habits)
         events = advancing.run(users, modules, _REQUESTS, seed, taken_back=setting.taken_back)
         runs.append((events, modules.reliability()))
@@ -101,12 +105,12 @@ def _advance(known: list[Task], vectors: Vectors, setting: Setting, seeds: Seque
     return _told(checks)
 
 
-def _without_habits(known: list[Task], vectors: Vectors, seeds: Sequence[int]) -> bool:
+def _without_habits(known: list[Task], offers: Offers, seeds: Sequence[int]) -> bool:
     print("\n## users without habits only, alpha 0.1")
     shares = []
     for seed in seeds:
         users = people(known, seed, with_habits=0, without=40)
-        shares.append(_share(advancing.run(users, Modules(vectors, 0.1), 1000, seed)))
+        shares.append(_share(advancing.run(users, Modules(offers, 0.1), 1000, seed)))
     print("share advanced:", " ".join(f"{share:.3f}" for share in shares))
     return _told({"nothing is advanced": max(shares) == 0})
 
@@ -128,12 +132,12 @@ def _at_the_edge() -> bool:
     return _told({f"{allowed} or fewer (delta {DELTA})": began <= allowed})
 
 
-def _shift(known: list[Task], vectors: Vectors, seeds: Sequence[int]) -> bool:
+def _shift(known: list[Task], offers: Offers, seeds: Sequence[int]) -> bool:
     print(f"\n## all habits drawn anew at request {_SHIFT_AT}, alpha 0.1")
     print("seed  stands before  stood down after (events)  advanced till then  wrong  alarms")
     slowest, stood = 0, True
     for seed in seeds:
-        modules = Modules(vectors, 0.1)
+        modules = Modules(offers, 0.1)
         events = advancing.run(people(known, seed), modules, _SHIFT_AT + 500, seed, shift_at=_SHIFT_AT)
         before = [event for event in events if event.request < _SHIFT_AT]
         after = events[len(before) :]
@@ -147,6 +151,15 @@ def _shift(known: list[Task], vectors: Vectors, seeds: Sequence[int]) -> bool:
     return _told(
         {"auto-advance stood before the shift": stood, f"and down within {_TOO_SLOW}": slowest <= _TOO_SLOW}
     )
+
+
+def _ask(known: list[Task], offers: Offers, seeds: Sequence[int]) -> bool:
+    print(f"\n## one question of three, the rest guessed: {_REQUESTS} requests")
+    print("seed  loss asking the most important  asking that of most value")
+    found = [asking.run(people(known, seed), offers, _REQUESTS, seed) for seed in seeds]
+    for seed, loss in zip(seeds, found, strict=True):
+        print(f"{seed:4}  {loss.by_importance:30.3f}  {loss.by_value:25.3f}")
+    return _told({"less is lost on every seed": all(loss.by_value < loss.by_importance for loss in found)})
 
 
 def _order(known: list[Task], seeds: Sequence[int]) -> bool:

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.services.habits import OWN_PICKS, USERS, Choice, Habits
+from app.services.habits import OWN_PICKS, USERS, Habits, Offer
 
 _RNG = np.random.default_rng(0)
 _VECTORS = _RNG.standard_normal((60, 64)).astype(np.float32)
 _VECTORS /= np.linalg.norm(_VECTORS, axis=1, keepdims=True)
-CHOICES = [Choice(_VECTORS[4 * n], _VECTORS[4 * n + 1 : 4 * n + 4]) for n in range(12)]
+OFFERS = [Offer(_VECTORS[4 * n], _VECTORS[4 * n + 1 : 4 * n + 4]) for n in range(12)]
 """Twelve unlike details with three unlike options each."""
-LANGUAGE, BUDGET = CHOICES[:2]
+LANGUAGE, BUDGET = OFFERS[:2]
 
 picks = st.lists(
     st.tuples(st.sampled_from(["ann", "bob"]), st.integers(0, 11), st.integers(0, 2), st.booleans()),
@@ -28,9 +28,9 @@ def folded(events: list[tuple[str, int, int, bool]]) -> Habits:
     habits = Habits()
     for user, detail, option, is_undo in events:
         if is_undo:
-            habits.undone(user, CHOICES[detail], option)
+            habits.undone(user, OFFERS[detail], option)
         else:
-            habits.picked(user, CHOICES[detail], option)
+            habits.picked(user, OFFERS[detail], option)
     return habits
 
 
@@ -82,7 +82,7 @@ def test_options_in_another_order_are_the_same_options() -> None:
     habits = Habits()
     for _ in range(3):
         habits.picked("ann", LANGUAGE, 0)
-    turned = Choice(LANGUAGE.detail, LANGUAGE.options[::-1])
+    turned = Offer(LANGUAGE.detail, LANGUAGE.options[::-1])
     assert habits.predict("ann", turned).option == 2
 
 
@@ -103,11 +103,11 @@ def test_who_picks_at_random_is_not_trusted_with_a_habit() -> None:
     rng = random.Random(0)
     habits = Habits()
     for _ in range(150):
-        detail = CHOICES[rng.randrange(12)]
+        detail = OFFERS[rng.randrange(12)]
         habits.picked("steady", detail, 0)
         habits.picked("fickle", detail, rng.randrange(3))
-    steady = [habits.predict("steady", detail).score for detail in CHOICES]
-    fickle = [habits.predict("fickle", detail).score for detail in CHOICES]
+    steady = [habits.predict("steady", detail).score for detail in OFFERS]
+    fickle = [habits.predict("fickle", detail).score for detail in OFFERS]
     assert min(steady) > max(fickle)
 
 
@@ -124,21 +124,21 @@ def test_probabilities_are_a_distribution_and_folding_again_gives_the_same(
     events: list[tuple[str, int, int, bool]],
 ) -> None:
     first, again = folded(events), folded(events)
-    for choice in CHOICES[:4]:
-        said = first.predict("ann", choice)
+    for offer in OFFERS[:4]:
+        said = first.predict("ann", offer)
         assert sum(said.probabilities) == pytest.approx(1.0)
         assert all(p >= 0 for p in said.probabilities)
         assert 0 <= said.regret <= 1 + 1e-9
         assert 0 <= said.entropy <= 1 + 1e-9
-        assert said == again.predict("ann", choice)
+        assert said == again.predict("ann", offer)
 
 
 @given(picks)
 def test_predicting_teaches_nothing(events: list[tuple[str, int, int, bool]]) -> None:
     asked = folded(events)
-    for choice in CHOICES:
-        asked.predict("ann", choice)
-        asked.predict("stranger", choice)
+    for offer in OFFERS:
+        asked.predict("ann", offer)
+        asked.predict("stranger", offer)
     assert asked.predict("ann", LANGUAGE) == folded(events).predict("ann", LANGUAGE)
 
 
@@ -147,7 +147,7 @@ def test_only_the_newest_picks_are_kept() -> None:
     for habits in (kept, flooded):
         habits.picked("ann", LANGUAGE, 0)
     for number in range(OWN_PICKS):
-        flooded.picked("ann", CHOICES[2 + number % 10], 0)
+        flooded.picked("ann", OFFERS[2 + number % 10], 0)
     assert kept.predict("ann", LANGUAGE).evidence > 0
     assert flooded.predict("ann", LANGUAGE).evidence == 0
 
@@ -161,7 +161,7 @@ def test_the_user_unseen_for_longest_is_forgotten_first() -> None:
 
 
 def test_a_text_without_words_has_no_history() -> None:
-    nothing = Choice(np.zeros(64, np.float32), np.zeros((2, 64), np.float32))
+    nothing = Offer(np.zeros(64, np.float32), np.zeros((2, 64), np.float32))
     habits = Habits()
     habits.picked("ann", nothing, 0)
     assert habits.predict("ann", nothing).probabilities == pytest.approx((0.5, 0.5))
