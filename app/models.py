@@ -216,6 +216,19 @@ class Feedback:
 
 
 @dataclass(frozen=True, slots=True)
+class PlaybookEdit:
+    """What a person said of a learned playbook entry: its weight from now on; 0 takes it out."""
+
+    id: str
+    tenant: str
+    user_id: str
+    """Whose entry it is; "" for an entry of the tenant's."""
+    entry_id: str
+    weight: float
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Adapter:
     """A LoRA adapter: an immutable directory under a name that is never used again."""
 

@@ -13,14 +13,22 @@ import orjson
 from numpy.typing import NDArray
 
 from app.errors import Conflict, InvalidInput, NotFound, StorageError
-from app.models import Choice, Facet, Feedback, Interaction, InteractionKind, Memory, Selection
-from app.storage.base import MemorySet, Profile
+from app.models import (
+    Choice,
+    Facet,
+    Feedback,
+    Interaction,
+    InteractionKind,
+    Memory,
+    PlaybookEdit,
+    Selection,
+)
+from app.storage.base import Event, EventKind, LearningHead, MemorySet, Profile
 from app.storage.cursors import cut_page, decode_cursor
 
 Key = tuple[str, str]
-Event = Interaction | Selection | Choice | Feedback
-E = TypeVar("E", Interaction, Selection, Choice, Feedback)
-N = TypeVar("N", Interaction, Selection, Choice, Feedback, Memory, Facet)
+E = TypeVar("E", Interaction, Selection, Choice, Feedback, PlaybookEdit)
+N = TypeVar("N", Interaction, Selection, Choice, Feedback, PlaybookEdit, Memory, Facet)
 
 
 class MemoryStore:
@@ -36,6 +44,10 @@ class MemoryStore:
         self._selections: dict[Key, Selection] = {}
         self._choices: dict[Key, Choice] = {}
         self._feedback: dict[Key, Feedback] = {}
+        self._edits: dict[Key, PlaybookEdit] = {}
+        self._events: list[Event] = []
+        self._last_seq = 0
+        self._epochs: dict[str, int] = {}
 
     async def put_memories(
         self,
@@ -164,6 +176,8 @@ class MemoryStore:
         stands = self._selections.setdefault(key, _stored(selection))
         if replace(stands, created_at=selection.created_at, outcome=selection.outcome) != selection:
             raise Conflict
+        if added:
+            self._happened("selection", stands, stands.request_id)
         return stands, added
 
     async def set_outcome(
@@ -184,6 +198,7 @@ class MemoryStore:
 
     async def add_choice(self, choice: Choice) -> None:
         self._add(self._choices, (choice.tenant, choice.id), choice)
+        self._happened("choice", self._choices[choice.tenant, choice.id])
 
     async def list_choices(self, tenant: str, user_id: str) -> list[Choice]:
         self._check()
@@ -191,10 +206,43 @@ class MemoryStore:
 
     async def add_feedback(self, feedback: Feedback) -> None:
         self._add(self._feedback, (feedback.tenant, feedback.id), feedback)
+        self._happened("feedback", self._feedback[feedback.tenant, feedback.id], feedback.request_id)
 
     async def list_feedback(self, tenant: str, user_id: str) -> list[Feedback]:
         self._check()
         return _of_user(self._feedback, tenant, user_id)
+
+    async def add_playbook_edit(self, edit: PlaybookEdit) -> None:
+        self._add(self._edits, (edit.tenant, edit.id), edit)
+        self._happened("playbook_edit", self._edits[edit.tenant, edit.id])
+
+    def _happened(
+        self,
+        kind: EventKind,
+        record: Selection | Choice | Feedback | PlaybookEdit,
+        request_id: str | None = None,
+    ) -> None:
+        self._last_seq += 1
+        asked = None if request_id is None else self._interactions.get((record.tenant, request_id))
+        self._events.append(
+            Event(self._last_seq, record.tenant, record.user_id, kind, record.created_at, record, asked)
+        )
+
+    async def learning_head(self, tenant: str) -> LearningHead:
+        self._check()
+        last = max((event.seq for event in self._events if event.tenant == tenant), default=0)
+        return LearningHead(self._epochs.get(tenant, 0), last)
+
+    async def events_after(self, tenant: str, seq: int, limit: int) -> list[Event]:
+        self._check()
+        found = [event for event in self._events if event.tenant == tenant and event.seq > seq]
+        return [self._as_it_stands(event) for event in found[:limit]]
+
+    def _as_it_stands(self, event: Event) -> Event:
+        """A selection has got its outcome since."""
+        if not isinstance(event.record, Selection):
+            return event
+        return replace(event, record=self._selections[event.tenant, event.record.request_id])
 
     async def export_user(self, tenant: str, user_id: str) -> dict[str, list[dict[str, Any]]]:
         self._check()
@@ -208,6 +256,12 @@ class MemoryStore:
             "interactions": [asdict(row) for row in _of_user(self._interactions, tenant, user_id)],
             "choices": [asdict(row) for row in _of_user(self._choices, tenant, user_id)],
             "feedback": [asdict(row) for row in _of_user(self._feedback, tenant, user_id)],
+            "playbook_edits": [asdict(row) for row in _of_user(self._edits, tenant, user_id)],
+            "events": [
+                owner | {"seq": event.seq, "kind": event.kind, "at": event.at}
+                for event in self._events
+                if (event.tenant, event.user_id) == (tenant, user_id)
+            ],
             "users": [] if version is None else [owner | {"memory_version": version}],
         }
         return {name: _json(table) for name, table in rows.items()}
@@ -217,7 +271,11 @@ class MemoryStore:
         self._memories = {
             key: row for key, row in self._memories.items() if (key[0], row[0]) != (tenant, user_id)
         }
-        for table in (self._interactions, self._selections, self._choices, self._feedback):
+        kept = [event for event in self._events if (event.tenant, event.user_id) != (tenant, user_id)]
+        if len(kept) < len(self._events):
+            self._events = kept
+            self._epochs[tenant] = self._epochs.get(tenant, 0) + 1
+        for table in (self._interactions, self._selections, self._choices, self._feedback, self._edits):
             for key in [key for key, row in table.items() if (row.tenant, row.user_id) == (tenant, user_id)]:
                 del table[key]
         self._facets.pop((tenant, user_id), None)
@@ -229,6 +287,7 @@ class MemoryStore:
         tables = (self._interactions, self._selections, self._choices, self._feedback)
         everyone = {(row.tenant, row.user_id) for table in tables for row in table.values()}
         everyone |= set(self._versions)
+        everyone |= {(row.tenant, row.user_id) for row in self._edits.values() if row.user_id}
         return sorted(user for user in everyone if tenant in (None, user[0]))
 
     async def iterate_interactions(

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.models import Choice, Facet, Feedback, Interaction, Memory, Selection
+from app.models import Choice, Facet, Feedback, Interaction, Memory, PlaybookEdit, Selection
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -115,3 +115,14 @@ def a_feedback(id: str = "b1", **fields: Any) -> Feedback:  # noqa: A002
         "created_at": at(9),
     }
     return Feedback(id=id, **{**defaults, **fields})
+
+
+def an_edit(id: str = "p1", **fields: Any) -> PlaybookEdit:  # noqa: A002
+    defaults: dict[str, Any] = {
+        "tenant": "default",
+        "user_id": "ann",
+        "entry_id": "e1",
+        "weight": 0.0,
+        "created_at": at(11),
+    }
+    return PlaybookEdit(id=id, **{**defaults, **fields})

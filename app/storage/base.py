@@ -5,12 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.models import Choice, Facet, Feedback, Interaction, InteractionKind, Memory, Selection
+from app.models import (
+    Choice,
+    Facet,
+    Feedback,
+    Interaction,
+    InteractionKind,
+    Memory,
+    PlaybookEdit,
+    Selection,
+)
+
+EventKind = Literal["selection", "choice", "feedback", "playbook_edit"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +50,30 @@ class Profile:
     """Those that hold now."""
     memory_version: int
     """0 where the user has no memories and never had one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that was said, at its place in the one order in which everything is learned."""
+
+    seq: int
+    """Grows with every event of any tenant; never given twice."""
+    tenant: str
+    user_id: str
+    """"" where it is about no one person."""
+    kind: EventKind
+    at: datetime
+    record: Selection | Choice | Feedback | PlaybookEdit
+    interaction: Interaction | None = None
+    """The request that a selection or a feedback is about."""
+
+
+@dataclass(frozen=True, slots=True)
+class LearningHead:
+    """Up to where a tenant's events go. A fold made in another epoch is void: a user was erased since."""
+
+    epoch: int
+    seq: int
 
 
 class Memories(Protocol):
@@ -145,7 +180,21 @@ class Users(Protocol):
         ...
 
 
-class Store(Memories, Personas, Interactions, Users, Protocol):
+class Learning(Protocol):
+    """The source of everything learned. Selections, choices and feedback enter it as they are added."""
+
+    async def learning_head(self, tenant: str) -> LearningHead:
+        """(0, 0) for a tenant of whom nothing is known."""
+        ...
+
+    async def events_after(self, tenant: str, seq: int, limit: int) -> list[Event]:
+        """The next events after `seq`, in order, each with its records."""
+        ...
+
+    async def add_playbook_edit(self, edit: PlaybookEdit) -> None: ...
+
+
+class Store(Memories, Personas, Interactions, Users, Learning, Protocol):
     """All of it; a service asks for the one Protocol that it uses."""
 
     async def ping(self) -> None:

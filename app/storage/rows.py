@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Row, RowMapping
 
-from app.models import Choice, Facet, Feedback, Interaction, Memory, Selection
+from app.models import Choice, Facet, Feedback, Interaction, Memory, PlaybookEdit, Selection
 from app.storage import tables
-from app.storage.tables import choices, facets, interactions, memories, selections
+from app.storage.tables import choices, facets, interactions, memories, playbook_edits, selections
 
 MEMORY_COLUMNS = (
     memories.c.id,
@@ -171,3 +171,11 @@ def to_feedback(row: RowMapping) -> Feedback:
     return Feedback(
         **{**values, "useful": tuple(values["useful"]), "not_useful": tuple(values["not_useful"])}
     )
+
+
+def edit_row(edit: PlaybookEdit) -> dict[str, Any]:
+    return {column.name: getattr(edit, column.name) for column in playbook_edits.c}
+
+
+def to_edit(row: RowMapping) -> PlaybookEdit:
+    return PlaybookEdit(**{column.name: row[column] for column in playbook_edits.c})

@@ -26,6 +26,7 @@ from app.storage.rows import (
     to_round,
     to_selection,
 )
+from app.storage.sql_learning import add_event
 from app.storage.tables import choices, interactions, selections
 
 _ADD_INTERACTION = insert(interactions)
@@ -83,6 +84,15 @@ class SQLInteractions:
                 added = (await connection.execute(statement, selection_row(selection))).rowcount == 1
             except IntegrityError as error:
                 raise NotFound("there is no request with this request_id") from error
+            if added:
+                await add_event(
+                    connection,
+                    selection.tenant,
+                    selection.user_id,
+                    "selection",
+                    selection.request_id,
+                    selection.created_at,
+                )
             query = _selection(selection.tenant, selection.request_id)
             stands = to_selection((await connection.execute(query)).mappings().one())
         if not same_pick(stands, selection):
@@ -111,6 +121,7 @@ class SQLInteractions:
     async def add_choice(self, choice: Choice) -> None:
         async with self._database.write() as connection:
             await connection.execute(insert(choices), choice_row(choice))
+            await add_event(connection, choice.tenant, choice.user_id, "choice", choice.id, choice.created_at)
 
     async def list_choices(self, tenant: str, user_id: str) -> list[Choice]:
         query = (
@@ -124,6 +135,9 @@ class SQLInteractions:
     async def add_feedback(self, feedback: Feedback) -> None:
         async with self._database.write() as connection:
             await connection.execute(insert(tables.feedback), feedback_row(feedback))
+            await add_event(
+                connection, feedback.tenant, feedback.user_id, "feedback", feedback.id, feedback.created_at
+            )
 
     async def list_feedback(self, tenant: str, user_id: str) -> list[Feedback]:
         query = (

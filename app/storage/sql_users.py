@@ -14,9 +14,30 @@ from app.models import Interaction, Selection
 from app.storage.database import Database
 from app.storage.rows import to_round
 from app.storage.sql_interactions import rounds
-from app.storage.tables import choices, facets, feedback, interactions, memories, selections, users
+from app.storage.sql_learning import begin_epoch
+from app.storage.tables import (
+    choices,
+    events,
+    facets,
+    feedback,
+    interactions,
+    memories,
+    playbook_edits,
+    selections,
+    users,
+)
 
-ABOUT_A_PERSON: tuple[Table, ...] = (memories, facets, selections, interactions, choices, feedback, users)
+ABOUT_A_PERSON: tuple[Table, ...] = (
+    memories,
+    facets,
+    selections,
+    interactions,
+    choices,
+    feedback,
+    playbook_edits,
+    events,
+    users,
+)
 """All of them, those that refer to others first."""
 
 
@@ -44,13 +65,18 @@ class SQLUsers:
                 ).rowcount
                 for table in ABOUT_A_PERSON
             }
+            if erased[events.name]:
+                await begin_epoch(connection, tenant)
             if await _left(connection, tenant, user_id):
                 raise StorageError("rows of this user are still there; nothing was erased")
         await self._database.scrub()
         return {table: count for table, count in erased.items() if count}
 
     async def list_users(self, tenant: str | None) -> list[tuple[str, str]]:
-        parts = [select(table.c.tenant, table.c.user_id).distinct() for table in ABOUT_A_PERSON]
+        parts = [
+            select(table.c.tenant, table.c.user_id).where(table.c.user_id != "").distinct()
+            for table in ABOUT_A_PERSON
+        ]
         everyone = union(*parts).subquery()
         query = select(everyone).order_by(everyone.c.tenant, everyone.c.user_id)
         if tenant is not None:

@@ -156,3 +156,37 @@ feedback = Table(
     Column("created_at", UTCDateTime, nullable=False),
     Index(None, "tenant", "user_id"),
 )
+
+playbook_edits = Table(
+    "playbook_edits",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("user_id", String, nullable=False),  # "" for an entry of the tenant's
+    Column("entry_id", String, nullable=False),
+    Column("weight", Float, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Index(None, "tenant", "user_id"),
+)
+
+events = Table(
+    "events",
+    metadata,
+    # SQLite counts rows by itself in a column of exactly this type.
+    Column("seq", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("tenant", String, nullable=False),
+    Column("user_id", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("record_id", String, nullable=False),
+    Column("at", UTCDateTime, nullable=False),
+    Index(None, "tenant", "seq"),
+    Index(None, "tenant", "user_id"),
+    sqlite_autoincrement=True,  # the number of an erased event is never given again
+)
+
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("epoch", BigInteger, nullable=False),
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 import numpy as np
 import pytest
 
@@ -14,6 +16,7 @@ from tests.nouns import (
     a_feedback,
     a_memory,
     a_selection,
+    an_edit,
     an_interaction,
     at,
     unit_vectors,
@@ -173,7 +176,18 @@ class TestPersonas:
 
 
 class TestUsers:
-    TABLES = ("memories", "facets", "selections", "interactions", "choices", "feedback", "users")
+    TABLES = (
+        "memories",
+        "facets",
+        "selections",
+        "interactions",
+        "choices",
+        "feedback",
+        "playbook_edits",
+        "events",
+        "users",
+    )
+    MORE: ClassVar = {"facets": 2, "events": 4}
 
     async def fill(self, store: Store, user: str, suffix: str = "") -> None:
         await put(store, a_memory(f"m{suffix}", metadata={"a": 1}), user=user)
@@ -182,13 +196,14 @@ class TestUsers:
         await store.add_selection(a_selection(f"r{suffix}", user_id=user))
         await store.add_choice(a_choice(f"c{suffix}", user_id=user))
         await store.add_feedback(a_feedback(f"b{suffix}", user_id=user))
+        await store.add_playbook_edit(an_edit(f"p{suffix}", user_id=user))
 
     async def test_export_has_every_row_without_vectors(self, store: Store) -> None:
         await self.fill(store, "ann")
         exported = await store.export_user("default", "ann")
-        assert {name: len(rows) for name, rows in exported.items()} == dict.fromkeys(self.TABLES, 1) | {
-            "facets": 2
-        }
+        assert {name: len(rows) for name, rows in exported.items()} == dict.fromkeys(
+            self.TABLES, 1
+        ) | self.MORE
         (memory,) = exported["memories"]
         version = exported["users"][0].pop("memory_version")
         assert version == (await store.profile("default", "ann")).memory_version
@@ -210,7 +225,7 @@ class TestUsers:
         await self.fill(store, "ann", "1")
         await self.fill(store, "bob", "2")
         bob = await store.export_user("default", "bob")
-        assert await store.erase_user("default", "ann") == dict.fromkeys(self.TABLES, 1) | {"facets": 2}
+        assert await store.erase_user("default", "ann") == dict.fromkeys(self.TABLES, 1) | self.MORE
         assert await store.export_user("default", "ann") == {table: [] for table in self.TABLES}
         assert await store.export_user("default", "bob") == bob
         assert await store.list_users("default") == [("default", "bob")]
