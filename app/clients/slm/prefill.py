@@ -126,14 +126,11 @@ class Prefill:
         return self._labels[replica, ending]
 
     async def _post(self, url: str, body: Mapping[str, Any], asker: Asker, call: Call) -> dict[str, Any]:
-        seconds = self._server.seconds(call)
-        headers = {**({"X-Request-Id": call.request_id} if call.request_id else {}), **asker.headers}
+        response = await self._server.post(url, body, call, asker.headers, asker.adapter)
+        if _lacks(response):
+            self._forget(url)
+            raise NotSupported(f"The server has no {url}.")
         with translated(url, asker.adapter):
-            async with asyncio.timeout(seconds):
-                response = await self._server.http.post(url, json=body, headers=headers, timeout=seconds)
-            if _lacks(response):
-                self._forget(url)
-                raise NotSupported(f"The server has no {url}.")
             response.raise_for_status()
             answer = response.json()
         if not isinstance(answer, dict):

@@ -31,32 +31,25 @@ class Budget:
     def __init__(self, tokens: int) -> None:
         self.left = tokens
 
-    def spend(self, text: str) -> bool:
-        """Whether `text` fitted as a whole; if so, it is paid for."""
-        cost = estimate(text)
-        if cost > self.left:
-            return False
-        self.left -= cost
-        return True
-
     def text(self, text: str, share: int) -> str:
         """`text`, shortened so that it fits, quoted, into `share` tokens and into what is left."""
         limit = allowed = max(0, min(share, self.left - _JOIN))
         taken = fit(text, limit)
         # Escapes can make a text several times as long; each turn takes off what the last was over.
-        while taken and (cost := estimate(quoted(taken)) - 2) > limit:
+        while (cost := estimate(quoted(taken)) - 2) > limit and taken:
             allowed = allowed * limit // cost
             taken = fit(text, allowed)
-        self.left -= estimate(quoted(taken)) - 2 + _JOIN
+        self.left -= cost + _JOIN
         return taken
 
     def lines(self, items: Iterable[str], share: int, each: int = 120) -> list[str]:
         """The first `items` that together fit into `share`, none longer than `each`."""
-        own = Budget(min(share, self.left))
+        share = min(share, self.left)
+        own = Budget(share)
         lines: list[str] = []
         for item in items:
             if own.left <= _JOIN + each // 4:
                 break
             lines.append(own.text(item, each))
-        self.left -= sum(estimate(quoted(line)) - 2 + _JOIN for line in lines)
+        self.left -= share - own.left
         return lines

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from app.clients.slm.quoting import Budget, quoted
 from app.models import Detail, Example
+from app.tokens import estimate
 
 MOST_SHOTS = 3
 _TURN = 10
@@ -26,10 +28,10 @@ def question_shots(
     chosen: list[tuple[str, str]] = []
     told = [one for one in usable if one.text is not None]
     for example in sorted(told, key=_worth, reverse=True)[:MOST_SHOTS]:
-        pair = _question_pair(example, count)
-        if _pay(pair, min(450, room.left // 2), room):
-            chosen.append(pair)
-    names = (detail.description for one in usable if one.text is None for detail in _foremost(one, count))
+        asked, answered, cost = _question_pair(example.text, example.details, count)
+        if _pay(cost, min(450, room.left // 2), room):
+            chosen.append((asked, answered))
+    names = (d.description for one in usable if one.text is None for d in _foremost(one.details, count))
     return _turns(reversed(chosen)), room.lines(dict.fromkeys(names), 120, 20)
 
 
@@ -44,15 +46,17 @@ def clarity_shots(
     return tuple(
         ({"request": example.text}, not example.vague)
         for example in pairs
-        if _pay((str(example.text), "yes"), 150, room)
+        if _pay(estimate(f"{example.text}yes"), 150, room)
     )
 
 
-def _question_pair(example: Example, count: int) -> tuple[str, str]:
-    details = _foremost(example, count)
-    answer = {"hypotheses": [_item(detail) for detail in details]}
-    asked = quoted({"count": len(details), "request": example.text})
-    return asked, json.dumps(answer, ensure_ascii=False)
+@lru_cache(maxsize=2_048)
+def _question_pair(text: str | None, details: tuple[Detail, ...], count: int) -> tuple[str, str, int]:
+    """What was asked, what was answered, and the tokens of both; the same entries come again and again."""
+    foremost = _foremost(details, count)
+    asked = quoted({"count": len(foremost), "request": text})
+    answered = json.dumps({"hypotheses": [_item(detail) for detail in foremost]}, ensure_ascii=False)
+    return asked, answered, estimate(asked + answered)
 
 
 def _item(detail: Detail) -> Mapping[str, object]:
@@ -65,8 +69,8 @@ def _item(detail: Detail) -> Mapping[str, object]:
     }
 
 
-def _foremost(example: Example, count: int) -> list[Detail]:
-    return sorted(example.details, key=lambda detail: -detail.importance)[:count]
+def _foremost(details: Sequence[Detail], count: int) -> list[Detail]:
+    return sorted(details, key=lambda detail: -detail.importance)[:count]
 
 
 def _worth(example: Example) -> float:
@@ -78,12 +82,11 @@ def _same(text: str | None, request: str) -> bool:
     return text is not None and " ".join(text.split()).casefold() == " ".join(request.split()).casefold()
 
 
-def _pay(pair: tuple[str, str], share: int, room: Budget) -> bool:
-    purse = Budget(min(share, room.left) - _TURN)
-    if not purse.spend("".join(pair)):
+def _pay(cost: int, share: int, room: Budget) -> bool:
+    """Whether `cost` tokens and a turn's signs fit into the share; if so, they are paid."""
+    if cost + _TURN > min(share, room.left):
         return False
-    room.spend("".join(pair))
-    room.left -= _TURN
+    room.left -= cost + _TURN
     return True
 
 
