@@ -13,7 +13,6 @@ State is a fold over events in one order, without clock or chance.
 
 from __future__ import annotations
 
-import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -70,18 +69,9 @@ class Prediction:
         return self.probabilities[self.option]
 
     @property
-    def entropy(self) -> float:
-        """In units of an even guess: 1 knows nothing, 0 is sure."""
-        count = len(self.probabilities)
-        if count < 2:
-            return 0.0
-        return -sum(p * math.log(p) for p in self.probabilities if p > 0) / math.log(count)
-
-    @property
     def regret(self) -> float:
-        """The chance that the best guess is wrong, in units of an even guess's chance, 0..1."""
-        count = len(self.probabilities)
-        return (1 - self.score) / (1 - 1 / count) if count > 1 else 0.0
+        """The chance that the best guess is wrong; before anything is learned, 1 - 1 / options."""
+        return 1 - self.score
 
 
 class _Picks:

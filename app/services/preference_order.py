@@ -138,8 +138,8 @@ def value_of_information(importance: float, relevance: float, regret: float, ski
 
     The first part is the expected value of perfect information under 0-1 loss (Raiffa and Schlaifer,
     1961): how much is lost with a wrong guess, times how likely the user cares, times how likely the
-    best guess is wrong (`Prediction.regret`, 1 where nothing is known). The second is the annoyance:
-    a user who lets questions lie (`Habits.skip_rate`, 0..1) is asked only where much depends on it.
+    best guess is wrong (`Prediction.regret`). The second is the annoyance: a user who lets questions
+    lie (`Habits.skip_rate`) is asked only where much depends on it.
     All inputs but importance (1..3) are in 0..1; below 0 a question is not worth asking.
     """
     return importance / 3 * relevance * regret - _ANNOYANCE * skip_rate

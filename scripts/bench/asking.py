@@ -16,35 +16,38 @@ _DETAILS = 3
 
 @dataclass(frozen=True, slots=True)
 class Loss:
-    """Importance of what was guessed wrong, the mean of a request of the last third, by what was asked."""
+    """Importance times the true chance of a wrong guess, over what was not asked: mean of the last third."""
 
     by_importance: float
     by_value: float
+    by_oracle: float
+    """Asking what those would ask who know every chance."""
 
 
 def run(users: list[User], offer: Callable[[Asked], Offer], requests: int, seed: int) -> Loss:
-    """All but one of three details are guessed; both rules meet the same users and learn from all answers."""
+    """All but one of three details are guessed; the rules meet the same users and learn from all answers."""
     rng = np.random.default_rng(seed)
     habits = Habits()
-    losses: list[tuple[float, float]] = []
+    losses: list[tuple[float, ...]] = []
     for _ in range(requests):
         user = users[rng.integers(len(users))]
         details = user.tasks[rng.integers(len(user.tasks))].details[:_DETAILS]
         guesses = [habits.predict(user.id, offer(detail)) for detail in details]
-        wanted = [int(rng.choice(len(detail.options), p=user.chances(detail))) for detail in details]
-        missed = np.array(
-            [
-                detail.importance * (guess.option != option)
-                for detail, guess, option in zip(details, guesses, wanted, strict=True)
-            ]
-        )
-        asked = max(range(len(details)), key=lambda place: _value(details[place], guesses[place]))
-        losses.append((float(missed[1:].sum()), float(missed.sum() - missed[asked])))
-        for detail, option in zip(details, wanted, strict=True):
-            habits.picked(user.id, offer(detail), option)
-    by_importance, by_value = np.mean(losses[2 * requests // 3 :], axis=0).tolist()
-    return Loss(by_importance, by_value)
+        missed = np.array([_missed(user, *pair) for pair in zip(details, guesses, strict=True)])
+        values = [_value(*pair) for pair in zip(details, guesses, strict=True)]
+        losses.append(tuple(missed.sum() - missed[one] for one in (0, np.argmax(values), np.argmax(missed))))
+        for detail in details:
+            habits.picked(user.id, offer(detail), _answer(user, detail, rng))
+    return Loss(*np.mean(losses[2 * requests // 3 :], axis=0).tolist())
+
+
+def _missed(user: User, detail: Asked, guess: Prediction) -> float:
+    return detail.importance * (1 - float(user.chances(detail)[guess.option]))
 
 
 def _value(detail: Asked, guess: Prediction) -> float:
     return value_of_information(detail.importance, 1.0, guess.regret, 0.0)
+
+
+def _answer(user: User, detail: Asked, rng: np.random.Generator) -> int:
+    return int(rng.choice(len(detail.options), p=user.chances(detail)))

@@ -155,10 +155,10 @@ def _shift(known: list[Task], offers: Offers, seeds: Sequence[int]) -> bool:
 
 def _ask(known: list[Task], offers: Offers, seeds: Sequence[int]) -> bool:
     print(f"\n## one question of three, the rest guessed: {_REQUESTS} requests")
-    print("seed  loss asking the most important  asking that of most value")
+    print("seed  loss asking the most important  asking that of most value  as an oracle would")
     found = [asking.run(people(known, seed), offers, _REQUESTS, seed) for seed in seeds]
     for seed, loss in zip(seeds, found, strict=True):
-        print(f"{seed:4}  {loss.by_importance:30.3f}  {loss.by_value:25.3f}")
+        print(f"{seed:4}  {loss.by_importance:30.3f}  {loss.by_value:25.3f}  {loss.by_oracle:18.3f}")
     return _told({"less is lost on every seed": all(loss.by_value < loss.by_importance for loss in found)})
 
 
