@@ -1,4 +1,7 @@
-"""What endpoints are handed: the services, the tenant behind the key, ids that are fit for a path."""
+"""What endpoints are handed: the services, the tenant behind the key, ids that are fit for a path.
+
+Each is a coroutine although none waits: FastAPI sends plain functions through a thread, 0.2 ms each time.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import hashlib
 import hmac
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Annotated
 
 from fastapi import Depends, Path, Query, Request
@@ -20,7 +23,7 @@ ID_PATTERN = r"^[^\s/\\\x00-\x1f]{1,128}$"
 _bearer = HTTPBearer(auto_error=False, description="A key from API_KEYS; none is needed where none are set")
 
 
-def services(request: Request) -> Services:
+async def services(request: Request) -> Services:
     """The bundle that the lifespan opened."""
     opened: Services = request.app.state.services
     return opened
@@ -30,10 +33,10 @@ ServicesDep = Annotated[Services, Depends(services)]
 BearerDep = Annotated[HTTPAuthorizationCredentials | None, Depends(_bearer)]
 
 
-def tenant_for(scope: str) -> Callable[..., str]:
+def tenant_for(scope: str) -> Callable[..., Awaitable[str]]:
     """A dependency: the tenant of the request's key, which must have `scope`."""
 
-    def tenant(opened: ServicesDep, bearer: BearerDep) -> str:
+    async def tenant(opened: ServicesDep, bearer: BearerDep) -> str:
         return authorise(opened.access, bearer.credentials if bearer else "", scope)
 
     return tenant
@@ -52,19 +55,16 @@ def authorise(access: tuple[Access, ...], key: str, scope: str) -> str:
     return found[0].tenant
 
 
-def user_in_path(user_id: Annotated[str, Path(pattern=ID_PATTERN)]) -> str:
+async def user_in_path(user_id: Annotated[str, Path(pattern=ID_PATTERN)]) -> str:
     return _not_dots(user_id)
 
 
-def user_in_query(user_id: Annotated[str, Query(pattern=ID_PATTERN)]) -> str:
+async def user_in_query(user_id: Annotated[str, Query(pattern=ID_PATTERN)]) -> str:
     return _not_dots(user_id)
 
 
-def new_call(
-    request: Request, opened: ServicesDep, tenant: Annotated[str, Depends(tenant_for("use"))]
-) -> Call:
+async def new_call(opened: ServicesDep, tenant: Annotated[str, Depends(tenant_for("use"))]) -> Call:
     """The Call of this request: its own id, its deadline counted from now."""
-    del request
     return Call(
         tenant=tenant, request_id=uuid.uuid4().hex, deadline=time.monotonic() + opened.request_timeout
     )

@@ -179,9 +179,10 @@ class Hypothesizer:
         if draft.written is not None and draft.written.producer != self._local.name:
             lists.insert(0, draft.written.value)
         merged = await merge(lists, self._embedder, ask.count + _SPARE, scene.thread.asked)
+        details = [hypothesis.detail for hypothesis in merged]
+        answering = await self._persona.answered(scene.profile, details, ask.input_text)
         open_, assumed = [], []
-        for hypothesis in merged:
-            facet = await self._persona.answered(scene.profile, hypothesis.detail, ask.input_text)
+        for hypothesis, facet in zip(merged, answering, strict=True):
             if facet is None:
                 open_.append(hypothesis)
             else:

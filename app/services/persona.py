@@ -86,24 +86,24 @@ class PersonaService:
             await self._store.save_facets(tenant, user_id, [after for _, after in pairs])
             return pairs
 
-    async def answered(self, profile: Profile, detail: str, request_text: str) -> Facet | None:
-        """The facet that already answers a detail of this request, the surest one; else None.
+    async def answered(
+        self, profile: Profile, details: Sequence[str], request_text: str
+    ) -> list[Facet | None]:
+        """For each detail of this request the facet that already answers it, the surest one; else None.
 
         It must be about that detail, be more likely right than not, and either come from a request
         like this one or have been confirmed twice. Where the embedder fails, words alone compare.
         """
         sure = [facet for facet in profile.facets if facet.confidence >= _SURE]
-        names = await Likeness.of(self._embedder, (detail, *(facet.name for facet in sure)))
-        about = [facet for facet in sure if names.alike(detail, facet.name)]
-        if not about:
-            return None
-        settings = await Likeness.of(self._embedder, (request_text, *(facet.context for facet in about)))
-        fitting = [
-            facet
-            for facet in about
-            if len(facet.evidence) >= _CONFIRMED or _same_setting(facet, request_text, settings)
-        ]
-        return max(fitting, key=lambda facet: facet.confidence, default=None)
+        if not sure:
+            return [None] * len(details)
+        names = await Likeness.of(self._embedder, (*details, *(facet.name for facet in sure)))
+        about = [[facet for facet in sure if names.alike(detail, facet.name)] for detail in details]
+        contexts = [facet.context for facets in about for facet in facets]
+        if not contexts:
+            return [None] * len(details)
+        settings = await Likeness.of(self._embedder, (request_text, *contexts))
+        return [_surest(facets, request_text, settings) for facets in about]
 
     async def rank(
         self, tenant: str, user_id: str, query: str, candidates: Sequence[str]
@@ -178,6 +178,15 @@ def facet_body(facet: Facet) -> dict[str, Any]:
     body = asdict(facet)
     del body["context"]
     return body
+
+
+def _surest(about: Sequence[Facet], request_text: str, settings: Likeness) -> Facet | None:
+    fitting = [
+        facet
+        for facet in about
+        if len(facet.evidence) >= _CONFIRMED or _same_setting(facet, request_text, settings)
+    ]
+    return max(fitting, key=lambda facet: facet.confidence, default=None)
 
 
 def _same_setting(facet: Facet, request_text: str, likeness: Likeness) -> bool:

@@ -260,32 +260,32 @@ async def test_what_a_user_states_stands_at_once_and_null_ends_it(service: Perso
 async def test_an_answer_holds_in_another_thread_for_the_same_request(service: PersonaService) -> None:
     await service.learn(picked(1, "Python"))
     profile = await service.profile("default", "ada")
-    facet = await service.answered(profile, "which programming language", "Build an API!")
+    facet = (await service.answered(profile, ["which programming language"], "Build an API!"))[0]
     assert facet is not None
     assert facet.value == "Python"
-    assert await service.answered(profile, "budget", "build api") is None
-    assert await service.answered(profile, "programming language", "plan my holiday") is None
+    assert await service.answered(profile, ["budget"], "build api") == [None]
+    assert await service.answered(profile, ["programming language"], "plan my holiday") == [None]
 
 
 async def test_what_was_confirmed_twice_holds_for_other_requests(service: PersonaService) -> None:
     for number in (1, 2):
         await service.learn(picked(number, "Python"))
     profile = await service.profile("default", "ada")
-    assert await service.answered(profile, "programming language", "scrape a website") is not None
+    assert await service.answered(profile, ["programming language"], "scrape a website") != [None]
 
 
 async def test_what_is_in_doubt_answers_nothing(service: PersonaService) -> None:
     await service.learn(picked(1, "Python"))
     await service.learn(picked(2, "Go"))
     profile = await service.profile("default", "ada")
-    assert await service.answered(profile, "programming language", "build api") is None
+    assert await service.answered(profile, ["programming language"], "build api") == [None]
 
 
 async def test_words_alone_tell_an_answered_detail_where_the_embedder_fails(store: MemoryStore) -> None:
     service = PersonaService(store, DownEmbedder())
     await service.learn(picked(1, "Python"))
     profile = await service.profile("default", "ada")
-    assert await service.answered(profile, "programming language", "build api") is not None
+    assert await service.answered(profile, ["programming language"], "build api") != [None]
     ranked, producer = await service.rank("default", "ada", "which one?", ["Rust", "Python"])
     assert [text.index for text in ranked] == [1, 0]
     assert producer == "words"
