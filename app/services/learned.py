@@ -1,0 +1,146 @@
+"""What was learned, as a fold over what is stored: in one order, so that going on equals starting over."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from app.clients.embedding.base import Embedder, Vectors
+from app.models import Example, Feedback, PlaybookEdit, Selection
+from app.services.learned_playbook import LearnedPlaybook
+from app.services.lessons import Wording, disliked, lesson, passed
+from app.storage.base import Event, Learning
+
+TENANTS = 64
+"""So many are kept in memory; the one unasked for longest goes and is folded again when needed."""
+_PAGE = 200
+_RECHECK_SECONDS = 1.0
+
+
+class LearnedState:
+    """All that one tenant's events teach. Nothing in it knows the clock or another tenant."""
+
+    def __init__(self, tenant: str, epoch: int, embedder: Embedder, wording: Wording) -> None:
+        self.tenant, self.epoch, self.seq = tenant, epoch, 0
+        self.events = 0
+        self.playbook = LearnedPlaybook()
+        self._embedder, self._wording = embedder, wording
+
+    async def apply(self, events: Sequence[Event]) -> None:
+        """Fold in the events that follow `seq`, in order. Raises BackendError where the embedder fails."""
+        texts = [event.interaction.input_text if event.interaction else "" for event in events]
+        vectors = await self._embedder.embed(texts)
+        for event, vector in zip(events, vectors, strict=True):
+            self._apply(event, vector)
+
+    def _apply(self, event: Event, vector: Vectors) -> None:
+        """Order model, calibrations and habits are folded here as well, from the same event."""
+        self.seq = event.seq
+        self.events += 1
+        asked = event.interaction
+        match event.record:
+            case Selection() as said if asked is not None:
+                for skipped in passed(asked, said, self._wording):
+                    self.playbook.pass_over(skipped, vector, self.events)
+                if learned := lesson(asked, said, self._wording):
+                    self.playbook.learn(learned, vector, self.events)
+            case Feedback() as said if asked is not None:
+                for skipped in disliked(asked, said, self._wording):
+                    self.playbook.pass_over(skipped, vector, self.events)
+            case PlaybookEdit() as edit:
+                self.playbook.edit(edit)
+            case _:
+                pass
+
+    async def resembling(
+        self, text: str, user_id: str, k: int, *, exclude_same: bool = False
+    ) -> list[Example]:
+        """Learned examples for a request of this user, likest first."""
+        vector = (await self._embedder.embed([text]))[0]
+        return self.playbook.resembling(vector, user_id, k, exclude_same=exclude_same)
+
+    def snapshot(self) -> dict[str, Any]:
+        """All of the state that shows in an answer, in plain values."""
+        books = [None, *self.playbook.users()]
+        return {
+            "events": self.events,
+            "playbook": {
+                book or "": [asdict(entry) for entry in self.playbook.entries(book)] for book in books
+            },
+        }
+
+    def fingerprint(self) -> str:
+        """The same for the same state, in any process."""
+        return blake2b(orjson.dumps(self.snapshot()), digest_size=16).hexdigest()
+
+
+class LearnedStates:
+    """The states of all tenants, each caught up with the store when it is asked for."""
+
+    def __init__(
+        self,
+        store: Learning,
+        embedder: Embedder,
+        wording: Wording,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store, self._embedder, self._wording, self._clock = store, embedder, wording, clock
+        self._states: OrderedDict[str, LearnedState] = OrderedDict()
+        self._checked: dict[str, float] = {}
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    def touched(self, tenant: str) -> None:
+        """Something was stored or erased: the next `get` looks."""
+        self._checked.pop(tenant, None)
+
+    async def get(self, tenant: str) -> LearnedState:
+        """The state with all that this process stored; what others stored shows within a second.
+
+        Raises StorageError, BackendError.
+        """
+        async with self._locks.setdefault(tenant, asyncio.Lock()):
+            state = self._states.get(tenant)
+            looked = self._checked.get(tenant)
+            if state is None or looked is None or self._clock() - looked >= _RECHECK_SECONDS:
+                self._checked[tenant] = self._clock()
+                state = await self._caught_up(tenant, state)
+            self._keep(tenant, state)
+            return state
+
+    async def refolded(self, tenant: str, page: int = _PAGE) -> LearnedState:
+        """The state folded from nothing, `page` events at a time, and not kept."""
+        head = await self._store.learning_head(tenant)
+        state = LearnedState(tenant, head.epoch, self._embedder, self._wording)
+        await self._read(state, page)
+        return state
+
+    async def _caught_up(self, tenant: str, state: LearnedState | None) -> LearnedState:
+        try:
+            head = await self._store.learning_head(tenant)
+            if state is None or state.epoch != head.epoch:
+                state = LearnedState(tenant, head.epoch, self._embedder, self._wording)
+            if state.seq < head.seq:
+                await self._read(state, _PAGE)
+        except BaseException:
+            self.touched(tenant)
+            raise
+        return state
+
+    async def _read(self, state: LearnedState, page: int) -> None:
+        while events := await self._store.events_after(state.tenant, state.seq, page):
+            await state.apply(events)
+
+    def _keep(self, tenant: str, state: LearnedState) -> None:
+        self._states[tenant] = state
+        self._states.move_to_end(tenant)
+        while len(self._states) > TENANTS:
+            gone, _ = self._states.popitem(last=False)
+            self._checked.pop(gone, None)
+            self._locks.pop(gone, None)

@@ -1,0 +1,101 @@
+"""The living playbook of one tenant: a shelf that all of it reads, and one for each user."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.models import Example, Origin, PlaybookEdit
+from app.services.lessons import Lesson, Passed
+from app.services.shelf import LearnedEntry, Shelf
+
+TENANT_ENTRIES, USER_ENTRIES, USERS = 20_000, 500, 2_000
+"""Kept of a tenant, of a user, and how many users: the one who has said nothing for longest goes first."""
+_OWN = 2.0
+"""What an entry of the user's own weighs against one of the tenant's."""
+_SAME_REQUEST = 0.999
+_FARTHEST = 0.02
+"""An example must have some likeness."""
+
+Vector = NDArray[np.float32]
+
+
+class LearnedPlaybook:
+    """A fold over lessons in one order, without clock or chance."""
+
+    def __init__(self) -> None:
+        self._tenant = Shelf(TENANT_ENTRIES)
+        self._users: OrderedDict[str, Shelf] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._tenant)
+
+    def learn(self, lesson: Lesson, vector: Vector, number: int) -> None:
+        """Put what a user wanted to be asked on both shelves; `number` counts the events so far."""
+        own = LearnedEntry(f"u-{lesson.id}", lesson.text, lesson.own, last=number)
+        self._shelf(lesson.user_id).learn(own, vector)
+        if lesson.shared is not None:
+            self._tenant.learn(LearnedEntry(f"t-{lesson.id}", None, lesson.shared, last=number), vector)
+
+    def pass_over(self, skipped: Passed, vector: Vector, number: int) -> None:
+        """Count a question that was let lie."""
+        self._shelf(skipped.user_id).pass_over(skipped.own, vector, number)
+        if skipped.shared is not None:
+            self._tenant.pass_over(skipped.shared, vector, number)
+
+    def edit(self, edit: PlaybookEdit) -> None:
+        """Set the weight of an entry by hand."""
+        shelf = self._users.get(edit.user_id) if edit.user_id else self._tenant
+        if shelf is not None:
+            shelf.set_weight(edit.entry_id, edit.weight)
+
+    def resembling(self, vector: Vector, user_id: str, k: int, *, exclude_same: bool) -> list[Example]:
+        """The k entries of requests most like this one, the user's own and the tenant's in one ranking.
+
+        A user's own lesson also stands on the tenant's shelf; it is told once. `exclude_same` leaves out
+        what was learned from this very request.
+        """
+        shelf = self._users.get(user_id)
+        own = [] if shelf is None else shelf.nearest(vector, k)
+        told = {entry.id[2:] for _, entry in own}
+        shared = [
+            (cosine, entry)
+            for cosine, entry in self._tenant.nearest(vector, k + len(own))
+            if entry.picks > 1 or entry.id[2:] not in told
+        ]
+        found = [_example(cosine, entry, "user", _OWN) for cosine, entry in own]
+        found += [_example(cosine, entry, "tenant", 1.0) for cosine, entry in shared]
+        likely = [one for one in found if one.similarity > _FARTHEST]
+        if exclude_same:
+            likely = [one for one in likely if one.similarity < _SAME_REQUEST]
+        return sorted(likely, key=lambda example: -example.similarity)[:k]
+
+    def entries(self, user_id: str | None) -> list[LearnedEntry]:
+        """A user's own entries, or where None the tenant's, as they stand."""
+        shelf = self._tenant if user_id is None else self._users.get(user_id)
+        return [] if shelf is None else list(shelf)
+
+    def users(self) -> list[str]:
+        """Who has entries of their own."""
+        return sorted(user_id for user_id, shelf in self._users.items() if len(shelf))
+
+    def _shelf(self, user_id: str) -> Shelf:
+        shelf = self._users.setdefault(user_id, Shelf(USER_ENTRIES))
+        self._users.move_to_end(user_id)
+        if len(self._users) > USERS:
+            self._users.popitem(last=False)
+        return shelf
+
+
+def _example(cosine: float, entry: LearnedEntry, origin: Origin, factor: float) -> Example:
+    return Example(
+        id=entry.id,
+        similarity=min(1.0, max(0.0, cosine)),
+        text=entry.text,
+        vague=True,
+        details=(entry.detail,),
+        origin=origin,
+        weight=factor * entry.weight,
+    )
