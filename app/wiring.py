@@ -115,8 +115,15 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             store=store,
             slm=slm,
             access=tuple(Access.parse(entry) for entry in settings.api_keys),
-            request_timeout=settings.request_timeout,
+            request_timeout=_deadline(settings),
         )
+
+
+def _deadline(settings: Settings) -> float:
+    """Seconds for a request as a whole. Where a model answers, all its stages share VLLM_TIMEOUT."""
+    if settings.slm_impl == "local":
+        return settings.request_timeout
+    return min(settings.request_timeout, settings.vllm_timeout)
 
 
 def _embedder(settings: Settings) -> Embedder:

@@ -228,6 +228,14 @@ class MemoryStore:
             Event(self._last_seq, record.tenant, record.user_id, kind, record.created_at, record, asked)
         )
 
+    async def is_recorded(self, tenant: str, user_id: str, record_id: str) -> bool:
+        self._check()
+        return any(
+            record_id in (getattr(event.record, "id", None), getattr(event.record, "request_id", None))
+            for event in self._events
+            if (event.tenant, event.user_id) == (tenant, user_id)
+        )
+
     async def learning_head(self, tenant: str) -> LearningHead:
         self._check()
         last = max((event.seq for event in self._events if event.tenant == tenant), default=0)

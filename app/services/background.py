@@ -6,12 +6,13 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from app.errors import ServiceError
 
 log = logging.getLogger(__name__)
 Key = tuple[str, str]
+T = TypeVar("T")
 
 
 class Background:
@@ -43,6 +44,19 @@ class Background:
         task = asyncio.create_task(self._after(before, work))
         self._last[key] = task
         task.add_done_callback(lambda ended: self._forget(key, ended))
+
+    async def in_turn(self, key: Key, work: Coroutine[Any, Any, T]) -> T:
+        """The result of `work`, run after what this key already has and before what comes later."""
+        result: asyncio.Future[T] = asyncio.get_running_loop().create_future()
+
+        async def run() -> None:
+            try:
+                result.set_result(await work)
+            except BaseException as error:  # whoever asked for it is told, and nobody else
+                result.set_exception(error)
+
+        await self.submit(key, run())
+        return await result
 
     async def settle(self, key: Key, seconds: float = 0.25) -> None:
         """Wait until what was submitted for the key is done, but no longer than `seconds`."""

@@ -22,6 +22,7 @@ from app.services import answers
 from app.services.adapters import AdapterRegistry
 from app.services.background import Background
 from app.services.context import Fitted, fit
+from app.services.locks import KeyedLocks
 from app.services.ordering import merge
 from app.services.persona import PersonaService
 from app.services.playbook import Playbook
@@ -89,13 +90,20 @@ class Hypothesizer:
         self._store, self._persona, self._ranking, self._playbook = store, persona, ranking, playbook
         self._embedder, self._slm, self._local, self._adapters = embedder, slm, local, adapters
         self._collector, self._background, self._limits = collector, background, limits
+        self._threads = KeyedLocks()
 
     async def hypothesize(self, ask: Ask, call: Call) -> dict[str, Any]:
-        """The body of the contract; UnknownAdapter for a `lora_name` that cannot be had."""
+        """The body of the contract; UnknownAdapter for a `lora_name` that cannot be had.
+
+        Requests of one thread wait for each other: a round has to know what the one before it asked.
+        """
+        session_id = ask.session_id or uuid.uuid4().hex
+        call = answers.named_call(call, session_id, self._adapters.resolve(ask.lora_name))
+        async with self._threads(call.tenant, ask.user_id, session_id):
+            return await self._answer(ask, call)
+
+    async def _answer(self, ask: Ask, call: Call) -> dict[str, Any]:
         began = time.perf_counter()
-        call = answers.named_call(
-            call, ask.session_id or uuid.uuid4().hex, self._adapters.resolve(ask.lora_name)
-        )
         await self._background.settle((call.tenant, ask.user_id))
         scene = await self._scene(ask, call)
         drafting = time.perf_counter()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ from app.errors import InvalidInput, NotFound
 from app.models import Choice, Feedback, Interaction, Selection, Turn
 from app.services.background import Background
 from app.services.hypothesizer import Ask, Hypothesizer
+from app.services.locks import KeyedLocks
 from app.services.persona import Evidence, PersonaService
 from app.services.threads import Thread, read_thread
 from app.services.training import TrainingDataCollector
@@ -45,6 +45,7 @@ class Learner:
     ) -> None:
         self._store, self._persona, self._hypothesizer = store, persona, hypothesizer
         self._collector, self._background = collector, background
+        self._requests = KeyedLocks()
 
     async def settle(self, tenant: str, user_id: str) -> None:
         """Wait, briefly, until what this user said last has reached the persona."""
@@ -52,6 +53,10 @@ class Learner:
 
     async def select(self, pick: Pick, call: Call) -> dict[str, Any]:
         """The body of the contract. NotFound, InvalidInput, or Conflict with an earlier selection."""
+        async with self._requests(call.tenant, pick.request_id):
+            return await self._select(pick, call)
+
+    async def _select(self, pick: Pick, call: Call) -> dict[str, Any]:
         shown = await self._shown(call.tenant, pick.request_id)
         hypothesis = _checked(pick, shown)
         said = Selection(
@@ -154,6 +159,9 @@ class Learner:
         await self._background.submit(key, self._update_persona(evidence))
 
     async def _update_persona(self, evidence: Evidence) -> None:
+        """Nothing is learned from a record that was erased while this waited for its turn."""
+        if not await self._store.is_recorded(evidence.tenant, evidence.user_id, evidence.record_id):
+            return
         for before, after in await self._persona.learn(evidence):
             self._collector.record_persona_update(
                 evidence.tenant, evidence.user_id, before, after, evidence.record_id
@@ -177,8 +185,7 @@ class Learner:
             session_id=shown.session_id,
             count=max(1, len(shown.answer["hypotheses"])),
         )
-        fresh = replace(call, request_id=uuid.uuid4().hex, deadline=max(call.deadline, time.monotonic()))
-        answer = await self._hypothesizer.hypothesize(ask, fresh)
+        answer = await self._hypothesizer.hypothesize(ask, replace(call, request_id=uuid.uuid4().hex))
         return answer if answer["needs_clarification"] and answer["hypotheses"] else None
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
-from weakref import WeakValueDictionary
 
 from app.clients.embedding.base import Embedder
 from app.clients.slm.base import Call, Lane, SLMClient, UpdateFacets
@@ -16,6 +14,7 @@ from app.models import Facet, FacetChange, RankedText
 from app.services import preference
 from app.services.facets import Evidence, EvidenceKind, FacetPair, crowded_out, fold, known, stated
 from app.services.likeness import Likeness
+from app.services.locks import KeyedLocks
 from app.storage.base import Personas, Profile
 from app.text import stems
 
@@ -31,7 +30,7 @@ class PersonaService:
 
     def __init__(self, store: Personas, embedder: Embedder, slm_client: SLMClient | None = None) -> None:
         self._store, self._embedder, self._slm_client = store, embedder, slm_client
-        self._learning: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._lock = KeyedLocks()
 
     async def profile(self, tenant: str, user_id: str) -> Profile:
         """The facets that hold now, and the version of the user's memories."""
@@ -114,9 +113,6 @@ class PersonaService:
         """
         profile = await self._store.profile(tenant, user_id)
         return await preference.order(profile.facets, query, candidates, self._embedder)
-
-    def _lock(self, tenant: str, user_id: str) -> asyncio.Lock:
-        return self._learning.setdefault((tenant, user_id), asyncio.Lock())
 
     async def _folded(
         self, changes: Sequence[FacetChange], evidence: Evidence, held: Sequence[Facet], producer: str

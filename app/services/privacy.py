@@ -34,8 +34,13 @@ class Privacy:
         }
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, Any]:
-        """Delete it; the receipt counts rows by table and lines by training file, and names no zeros."""
-        await self._background.settle((tenant, user_id), 5.0)
+        """Delete it; the receipt counts rows by table and lines by training file, and names no zeros.
+
+        It takes its turn among what is still being learned of the user, so that nothing comes after it.
+        """
+        return await self._background.in_turn((tenant, user_id), self._erase(tenant, user_id))
+
+    async def _erase(self, tenant: str, user_id: str) -> dict[str, Any]:
         rows = await self._store.erase_user(tenant, user_id)
         lines = await self._collector.erase(tenant, user_id)
         self._ranking.forget(tenant, user_id)

@@ -154,6 +154,10 @@ class Interactions(Protocol):
 
     async def add_feedback(self, feedback: Feedback) -> None: ...
 
+    async def is_recorded(self, tenant: str, user_id: str, record_id: str) -> bool:
+        """Is there an event of this user about that record?"""
+        ...
+
     async def list_feedback(self, tenant: str, user_id: str) -> list[Feedback]: ...
 
 

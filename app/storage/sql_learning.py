@@ -69,6 +69,13 @@ class SQLLearning:
             if (record := records.get((row.kind, row.record_id))) is not None
         ]  # fmt: skip
 
+    async def is_recorded(self, tenant: str, user_id: str, record_id: str) -> bool:
+        query = select(events.c.seq).where(
+            events.c.tenant == tenant, events.c.user_id == user_id, events.c.record_id == record_id
+        )
+        async with self._database.read() as connection:
+            return (await connection.execute(query.limit(1))).first() is not None
+
     async def add_playbook_edit(self, edit: PlaybookEdit) -> None:
         async with self._database.write() as connection:
             await connection.execute(insert(playbook_edits), edit_row(edit))
