@@ -33,7 +33,10 @@ def words(text: str) -> list[str]:
     """The lower-case runs of letters and digits, in order; "don't" is one word, "dont"."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    return [word.translate(_APOSTROPHES)[:_LONGEST] for word in _WORD.findall(text.lower())]
+    found = _WORD.findall(text.lower())
+    if "'" in text or "’" in text:
+        found = [word.translate(_APOSTROPHES) for word in found]
+    return [word[:_LONGEST] for word in found]
 
 
 def stems(text: str) -> list[str]:

@@ -25,7 +25,6 @@ from app.clients.slm.rules.clarity import judge
 from app.clients.slm.rules.enrich import changes, enrich, relevance
 from app.clients.slm.rules.generate import PRODUCER, followups, generate
 from app.clients.slm.rules.summary import summarize
-from app.clients.slm.rules.vectors import CachedVectors
 from app.errors import NotSupported
 from app.models import Hypothesis
 
@@ -39,7 +38,8 @@ class LocalClient(TaskCalls):
     name = PRODUCER
 
     def __init__(self, embedder: Embedder) -> None:
-        self._vectors = CachedVectors(embedder)
+        """Best an embedder that remembers: the texts of the examples come again and again."""
+        self._embedder = embedder
 
     async def run(self, task: Task[R], call: Call) -> Completion[R]:
         """Raises BackendError only where the embedder is a server and fails."""
@@ -50,7 +50,7 @@ class LocalClient(TaskCalls):
     async def _answer(self, task: Task[Any], call: Call) -> object:
         match task:
             case GenerateHypotheses():
-                value: object = await generate(task, call.request_id, self._vectors)
+                value: object = await generate(task, call.request_id, self._embedder)
             case JudgeClarity():
                 value = judge(task)
             case Summarize():
@@ -58,9 +58,9 @@ class LocalClient(TaskCalls):
             case EnrichContext():
                 value = enrich(task)
             case FollowupQuestions():
-                value = await followups(task, self._vectors)
+                value = await followups(task, self._embedder)
             case ScoreRelevance():
-                value = await relevance(task, self._vectors)
+                value = await relevance(task, self._embedder)
             case UpdateFacets():
                 value = changes(task)
             case _:

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.clients.embedding.base import Vectors
+from app.clients.embedding.base import Embedder, Vectors
 from app.clients.slm.rules.bags import bag
 from app.clients.slm.rules.options import offer, shared_stems
-from app.clients.slm.rules.vectors import CachedVectors
-from app.clients.slm.rules.wording import FORM_STEMS, names, topic
+from app.clients.slm.rules.wording import core, names, topic
 from app.models import Detail, Example
 
 _HALF_SURE, _SLOPE = 0.55, 0.1
@@ -41,7 +40,7 @@ class Member:
     @property
     def core(self) -> frozenset[str]:
         """The stems of the topic that say what it is about."""
-        return bag(self.topic) - FORM_STEMS
+        return core(self.topic)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,19 +90,21 @@ class Concerns:
     shared: frozenset[str]
 
     @classmethod
-    async def of(cls, request: str, examples: Sequence[Example], vectors: CachedVectors) -> Concerns:
+    async def of(cls, request: str, examples: Sequence[Example], embedder: Embedder) -> Concerns:
         """Raises BackendError where the embedder is a server and fails."""
         examples = sorted(examples, key=lambda example: -example.similarity)[:_NEAREST]
         members = _members(request, examples)
-        details = await vectors.of([f"{m.detail.description}. {m.detail.question}" for m in members])
-        topics = await vectors.of([m.topic for m in members])
+        details = await embedder.embed([f"{m.detail.description}. {m.detail.question}" for m in members])
+        topics = await embedder.embed([m.topic for m in members])
         cosines = (details @ details.T + topics @ topics.T) / 2
         same = np.asarray(1 / (1 + np.exp((_HALF_SURE - cosines) / _SLOPE)), np.float32)
         return cls(members, topics, same, bag(request), shared_stems(examples))
 
     def concern(self, row: int, score: float) -> Concern:
         """The concern that asking for member `row` is."""
-        near = [int(i) for i in np.argsort(-self.same[row], kind="stable") if self.same[row, i] >= _ALIKE]
+        likeness = self.same[row]
+        order = np.argsort(-likeness, kind="stable")
+        near = order[likeness[order] >= _ALIKE].tolist()
         members = tuple(self.members[i] for i in [row, *(i for i in near if i != row)])
         return Concern(members, self.topics[row], score, self.said, self.shared)
 
@@ -125,4 +126,5 @@ def _members(request: str, examples: Sequence[Example]) -> tuple[Member, ...]:
 
 def _common(examples: Sequence[Example]) -> frozenset[str]:
     """Stems that some detail uses where its own request does not: they belong to no one request."""
-    return frozenset(s for e in examples for d in e.details for s in bag(d.description) - bag(e.text or ""))
+    strays = (bag(d.description) - bag(e.text or "") for e in examples for d in e.details)
+    return frozenset().union(*strays)

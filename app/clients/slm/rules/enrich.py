@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 
+from app.clients.embedding.base import Embedder
 from app.clients.slm.base import EnrichContext, ScoreRelevance, UpdateFacets
 from app.clients.slm.rules.request import Request
-from app.clients.slm.rules.vectors import CachedVectors
 from app.models import Enrichment, FacetChange
 from app.text import stems
 
@@ -44,11 +44,11 @@ def changes(task: UpdateFacets) -> list[FacetChange]:
     return [FacetChange(task.input_text.strip(), selected, rejected)]
 
 
-async def relevance(task: ScoreRelevance, vectors: CachedVectors) -> list[float]:
+async def relevance(task: ScoreRelevance, embedder: Embedder) -> list[float]:
     """For each candidate the mean of cosine and the share of the query's stems that it has, 0..1."""
     if not task.candidates:
         return []
-    rows = await vectors.of([task.query, *task.candidates])
+    rows = await embedder.embed([task.query, *task.candidates])
     asked = set(stems(task.query))
     scores = []
     for cosine, candidate in zip(rows[1:] @ rows[0], task.candidates, strict=True):

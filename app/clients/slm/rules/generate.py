@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from hashlib import blake2b
 
+from app.clients.embedding.base import Embedder
 from app.clients.slm.base import FollowupQuestions, GenerateHypotheses
 from app.clients.slm.rules.bags import bag
 from app.clients.slm.rules.by_form import Open, open_points
@@ -15,7 +16,6 @@ from app.clients.slm.rules.phrasing import phrase
 from app.clients.slm.rules.request import Request
 from app.clients.slm.rules.selection import select
 from app.clients.slm.rules.statement import statement
-from app.clients.slm.rules.vectors import CachedVectors
 from app.clients.slm.rules.wording import opening
 from app.models import Confidence, Example, Hypothesis
 from app.text import words
@@ -31,17 +31,17 @@ _ALIKE = 0.5
 _REQUEST_KEYS = ("input_text", "user_input", "request", "query")
 
 
-async def generate(task: GenerateHypotheses, request_id: str, vectors: CachedVectors) -> list[Hypothesis]:
+async def generate(task: GenerateHypotheses, request_id: str, embedder: Embedder) -> list[Hypothesis]:
     """At most `task.count`, the most worth asking first; none in a language that nothing here speaks."""
     if not words(task.user_input):
         return []
     spoken = language(task.user_input) or ENGLISH
     english = spoken == ENGLISH
     examples = [e for e in task.examples if spoken == (_language_of(e) or ENGLISH)]
-    known = await Known.of(task, vectors)
+    known = await Known.of(task, embedder)
     chosen: list[Concern] = []
     if _speak_of(task.user_input, examples):
-        chosen = select(await Concerns.of(task.user_input, examples, vectors), known, task.count)
+        chosen = select(await Concerns.of(task.user_input, examples, embedder), known, task.count)
     answer, taken = [], set[str]()
     for concern in chosen:
         member = concern.members[0]
@@ -51,19 +51,19 @@ async def generate(task: GenerateHypotheses, request_id: str, vectors: CachedVec
         taken.add(opening(question))
         answer.append(_from_concern(task, request_id, concern, question, concern.options(member)))
     if len(answer) < task.count and english:
-        points = await _points(task.user_input, known, chosen, vectors)
+        points = await _points(task.user_input, known, chosen, embedder)
         answer += [_from_form(task, request_id, p) for p in points if opening(p.question) not in taken]
     return answer[: task.count]
 
 
-async def followups(task: FollowupQuestions, vectors: CachedVectors) -> list[str]:
+async def followups(task: FollowupQuestions, embedder: Embedder) -> list[str]:
     """The questions of `generate` for the request that the context holds."""
     request = next((str(task.context[key]) for key in _REQUEST_KEYS if task.context.get(key)), "")
     if not request:
         request = ". ".join(str(value) for value in task.context.values() if isinstance(value, str))
     rest = {key: value for key, value in task.context.items() if str(value) != request}
     asked = GenerateHypotheses(request, rest, facets=task.facets, examples=task.examples, count=task.count)
-    return [hypothesis.question for hypothesis in await generate(asked, "", vectors)]
+    return [hypothesis.question for hypothesis in await generate(asked, "", embedder)]
 
 
 def _speak_of(request: str, examples: Sequence[Example]) -> bool:
@@ -81,10 +81,10 @@ def _language_of(example: Example) -> str:
     return language(example.text or " ".join(detail.question for detail in example.details))
 
 
-async def _points(request: str, known: Known, chosen: list[Concern], vectors: CachedVectors) -> list[Open]:
+async def _points(request: str, known: Known, chosen: list[Concern], embedder: Embedder) -> list[Open]:
     """What the form leaves open and nobody has said or is about to be asked."""
     points = open_points(request)
-    topics = await vectors.of([point.topic for point in points])
+    topics = await embedder.embed([point.topic for point in points])
     return [
         point
         for point, vector in zip(points, topics, strict=True)

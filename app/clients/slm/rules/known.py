@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.clients.embedding.base import Vectors
+from app.clients.embedding.base import Embedder, Vectors
 from app.clients.slm.base import GenerateHypotheses
-from app.clients.slm.rules.bags import bag
 from app.clients.slm.rules.concerns import Concern
-from app.clients.slm.rules.vectors import CachedVectors
-from app.clients.slm.rules.wording import FORM_STEMS
+from app.clients.slm.rules.wording import core
 from app.text import stems, words
 
 _ASKED_BEFORE = 0.62
@@ -68,7 +67,7 @@ class Known:
         self._settled = settled
 
     @classmethod
-    async def of(cls, task: GenerateHypotheses, vectors: CachedVectors) -> Known:
+    async def of(cls, task: GenerateHypotheses, embedder: Embedder) -> Known:
         """Read a task. Keys of the context, names of facets and earlier questions are settled topics."""
         pairs = list(_leaves({key: task.context[key] for key in task.context if key not in _GUESSED}))
         questions = [t.content for t in task.conversation if t.role == "assistant" and "?" in t.content]
@@ -76,7 +75,7 @@ class Known:
         theirs = [turn.content for turn in task.conversation if turn.role != "assistant"]
         said = ". ".join([task.user_input, *theirs, *(value for _, value in pairs)])
         settled = frozenset(stem for form, hits in _VALUES if form.search(said) for stem in hits)
-        return cls(said, await vectors.of([t for t in topics if t.strip()]), settled)
+        return cls(said, await embedder.embed([t for t in topics if t.strip()]), settled)
 
     def answers(self, concern: Concern) -> bool:
         """Whether asking this would be asking again."""
@@ -85,22 +84,28 @@ class Known:
 
     def settles(self, topic: str, vector: NDArray[np.float32], options: tuple[str, ...]) -> bool:
         """The same for a topic, its unit vector and what is offered with it."""
-        core = bag(topic) - FORM_STEMS
-        near = bool(len(self._topics) and (self._topics @ vector).max() >= _ASKED_BEFORE)
+        about = core(topic)
         return (
-            core <= self._said
-            or bool(core & self._settled)
-            or any(stem.startswith(unit) for stem in core for unit in self._units)
-            or near
-            or (not core & _OPEN_LISTS and any(self._speaks_of(option) for option in options))
+            about <= self._said
+            or bool(about & self._settled)
+            or any(stem.startswith(unit) for stem in about for unit in self._units)
+            or bool(len(self._topics) and (self._topics @ vector).max() >= _ASKED_BEFORE)
+            or (not about & _OPEN_LISTS and any(self._speaks_of(option) for option in options))
         )
 
     def _speaks_of(self, option: str) -> bool:
         """Whether an option was named outright; words that any option may have do not count."""
-        plain = words(option)
-        if not plain or len(plain) > 3 or set(stems(option)) <= _GENERAL:
-            return False
-        return f" {' '.join(plain)} " in self._spoken
+        name = _outright(option)
+        return name is not None and name in self._spoken
+
+
+@lru_cache(maxsize=16_384)
+def _outright(option: str) -> str | None:
+    """The words of an option as they would be said; None for many words, or those of any option."""
+    plain = words(option)
+    if not plain or len(plain) > 3 or set(stems(option)) <= _GENERAL:
+        return None
+    return f" {' '.join(plain)} "
 
 
 def _leaves(value: Any, key: str = "", depth: int = 4) -> Iterator[tuple[str, str]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
 
 from app.clients.slm.rules.bags import bag
 from app.models import Detail, Example
@@ -23,17 +25,18 @@ def shared_stems(examples: Sequence[Example]) -> frozenset[str]:
 
 
 def offer(
-    candidates: Iterable[tuple[Detail, Example, Collection[str]]],
-    said: Collection[str],
-    shared: Collection[str],
+    candidates: Iterable[tuple[Detail, Example, AbstractSet[str]]],
+    said: AbstractSet[str],
+    shared: AbstractSet[str],
 ) -> tuple[str, ...]:
     """The first list of which two options fit, as far as they do; () where there is none.
 
     A candidate is a detail, its example and the stems that only the example's request has. Lists are
     not mixed, as the options of one list exclude each other.
     """
+    common = said | shared
     for detail, example, foreign in candidates:
-        known = None if example.similarity >= _CLOSE else {*said, *shared}
+        known = None if example.similarity >= _CLOSE else common
         kept = [
             short for option in detail.options if (short := _short(option)) and _fits(short, foreign, known)
         ]
@@ -43,17 +46,18 @@ def offer(
 
 
 def _all_stems(example: Example) -> frozenset[str]:
-    texts = [text for d in example.details for text in (d.description, d.question, *d.options)]
-    return frozenset(stem for text in texts for stem in bag(text))
+    texts = (text for d in example.details for text in (d.description, d.question, *d.options))
+    return frozenset().union(*map(bag, texts))
 
 
+@lru_cache(maxsize=16_384)
 def _short(option: str) -> str:
     """Without asides, which hold another request's examples."""
     return _ASIDE.sub("", option).strip(" .")
 
 
-def _fits(option: str, foreign: Collection[str], known: Collection[str] | None) -> bool:
+def _fits(option: str, foreign: AbstractSet[str], known: AbstractSet[str] | None) -> bool:
     found = bag(option)
-    if any(stem in foreign for stem in found):
+    if not found.isdisjoint(foreign):
         return False
-    return known is None or (not _INNER_NAME.search(option) and all(stem in known for stem in found))
+    return known is None or (found <= known and not _INNER_NAME.search(option))

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from app.clients.slm.rules.bags import bag
 from app.clients.slm.rules.concerns import Concern, Member
-from app.clients.slm.rules.wording import FORM_STEMS, ask, opening, reuse
+from app.clients.slm.rules.wording import ask, core, opening, reuse
 
 _TRIED = 6
 _PLAIN = 3
@@ -41,6 +41,6 @@ def _as_before(concern: Concern, member: Member) -> str | None:
 
 def _merit(question: str, concern: Concern) -> float:
     """How much of the question is about the concern, less for every word that makes it long."""
-    content = bag(question) - FORM_STEMS
+    content = core(question)
     focus = len(content & concern.core) / max(1, len(content))
     return focus - 0.05 * max(0, len(question.split()) - _LONG)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from app.clients.slm.rules.language import ENGLISH, UNKNOWN, language
 
@@ -34,12 +35,17 @@ def statement(request: str, topic: str) -> str:
     text = " ".join(request.split())
     if language(text) not in (ENGLISH, UNKNOWN):
         return f"“{_short(text)}”: {topic}?"
+    return f"{_told(text)} and have not mentioned {_with_article(topic)}."
+
+
+@lru_cache(maxsize=64)
+def _told(text: str) -> str:
+    """What the author said, of whom several things can be missing."""
     first = re.split(r"(?<=[.!?])\s", text)[0].rstrip(".!? ")
     wish = _WISH.sub("", first)
-    missing = f"have not mentioned {_with_article(topic)}"
     if len(wish.split()) < 2 or any(form.match(wish) for form in (_SPEAKER, _ASKING, _TELLING)):
-        return f"You say “{_short(first)}” and {missing}."
-    return f"You want to {_short(_second_person(wish[:1].lower() + wish[1:]))} and {missing}."
+        return f"You say “{_short(first)}”"
+    return f"You want to {_short(_second_person(wish[:1].lower() + wish[1:]))}"
 
 
 def _with_article(topic: str) -> str:

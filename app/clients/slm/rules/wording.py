@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
 
+from app.clients.slm.rules.bags import bag
 from app.text import stem, stems, words
 
 FORM_STEMS = frozenset(
@@ -123,20 +126,33 @@ _BROKEN_OFF = re.compile(r"[,:]$|\b(?:looking|interested|going|thinking|planning
 _USER = re.compile(r"\b(?:the )?(?:user|person|client)(?:'s|’s|s')", re.IGNORECASE)
 
 
+@lru_cache(maxsize=16_384)
+def core(text: str) -> frozenset[str]:
+    """The stems that say what a text is about."""
+    return bag(text) - FORM_STEMS
+
+
 def topic(description: str, foreign: Iterable[str]) -> str | None:
     """The description without what belongs to another request; None where nothing is left to ask for.
 
     `foreign` holds stems. A phrase at the end that has one ("for the headphones") is cut off, and so
     are words before the head noun ("gardening experience level"); the head itself cannot be.
     """
-    strange = set(foreign)
+    text = _noun_phrase(description)
+    return None if text is None else _fitted(text, bag(text).intersection(foreign))
+
+
+@lru_cache(maxsize=16_384)
+def _noun_phrase(description: str) -> str | None:
     text = _USER.sub("your", description.strip().rstrip(".?:"))
     text = re.sub(r"\s*\([^)]*\)", "", text)
-    if _CLAUSE.search(text):
-        return None
-    text = _lower(text)
-    whole = text
-    text = _cut_tails(text, strange)
+    return None if _CLAUSE.search(text) else _lower(text)
+
+
+@lru_cache(maxsize=16_384)
+def _fitted(whole: str, strange: frozenset[str]) -> str | None:
+    """The rest of `topic`: `strange` are those of the phrase's own stems that are foreign."""
+    text = _cut_tails(whole, strange)
     if not re.search(r"\b(?:and|or)\b", text):
         text = " ".join(word for word in text.split() if not _is(word, strange, keep_head=text))
     left = set(stems(text))
@@ -144,7 +160,7 @@ def topic(description: str, foreign: Iterable[str]) -> str | None:
     return text if left - empty and not strange & left else None
 
 
-def _cut_tails(text: str, strange: set[str]) -> str:
+def _cut_tails(text: str, strange: AbstractSet[str]) -> str:
     while strange & set(stems(text)):
         tails = list(_TAIL.finditer(text))
         if not tails:
@@ -153,7 +169,7 @@ def _cut_tails(text: str, strange: set[str]) -> str:
     return text
 
 
-def _is(word: str, strange: set[str], keep_head: str) -> bool:
+def _is(word: str, strange: AbstractSet[str], keep_head: str) -> bool:
     """Whether a word before the head noun is another request's."""
     head = re.split(_TAIL, keep_head)[0].split()[-1]
     return word != head and bool(strange & set(stems(word)))
@@ -165,15 +181,20 @@ def _lower(text: str) -> str:
     return text if first[1:] != first[1:].lower() else text[:1].lower() + text[1:]
 
 
-def ask(phrase: str, taken: Iterable[str] = ()) -> str:
+def ask(phrase: str, taken: Collection[str] = ()) -> str:
     """A question for a topic, beginning otherwise than the openings in `taken` if there is a way."""
+    asked = _ways(phrase)
+    return next((question for question in asked if opening(question) not in taken), asked[0])
+
+
+@lru_cache(maxsize=16_384)
+def _ways(phrase: str) -> tuple[str, ...]:
+    """All the questions that the form of a topic allows."""
     match, ways = next((m, ways) for form, ways in _FORMS if (m := form.match(phrase)))
     parts = [phrase, *(group or "" for group in match.groups())]
-    asked = [
+    return tuple(
         _tidy(way.format(*parts, **{"is": "are" if _plural(phrase) else "is"})) for way in (*ways, _LAST)
-    ]
-    used = set(taken)
-    return next((question for question in asked if opening(question) not in used), asked[0])
+    )
 
 
 def _plural(phrase: str) -> bool:
@@ -188,21 +209,34 @@ def _tidy(question: str) -> str:
 
 def reuse(question: str, foreign: Iterable[str]) -> str | None:
     """A question as it was once asked, made short; None where it cannot be asked of this request."""
-    strange = set(foreign)
+    text = _first_sentence(question)
+    return _reused(text, bag(text).intersection(foreign))
+
+
+@lru_cache(maxsize=16_384)
+def _first_sentence(question: str) -> str:
     first = re.split(r"(?<=[?.!])\s", question.strip())[0].rstrip("?.! ")
-    text = _cut_tails(_EXAMPLES.sub("", first), strange)
+    return _EXAMPLES.sub("", first)
+
+
+@lru_cache(maxsize=16_384)
+def _reused(text: str, strange: frozenset[str]) -> str | None:
+    """The rest of `reuse`: `strange` are those of the sentence's own stems that are foreign."""
+    text = _cut_tails(text, strange)
     fewest, most = _QUESTION_WORDS
     if strange & set(stems(text)) or not fewest <= len(text.split()) <= most or _BROKEN_OFF.search(text):
         return None
     return _tidy(text + "?")
 
 
+@lru_cache(maxsize=16_384)
 def opening(question: str) -> str:
     """The first three words: two questions that share them look alike to a reader."""
     return " ".join(words(question)[:3])
 
 
-def names(text: str) -> set[str]:
+@lru_cache(maxsize=16_384)
+def names(text: str) -> frozenset[str]:
     """Stems of the words written as names: capitals in mid-sentence."""
     found = re.findall(r"(?<![.?!]\s)(?<!^)\b[A-Z][\w-]*", text)
-    return {stem(word) for name in found for word in words(name)}
+    return frozenset(stem(word) for name in found for word in words(name))
