@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from app.clients.embedding.base import Embedder, Vectors
+from app.errors import BackendError
 from app.models import Confidence, Hypothesis
 from app.text import stems
 
@@ -23,10 +24,10 @@ async def merge(
 
     Two that ask the same are one: the earlier list's wording stays, both ranks count, and options
     are taken from the other where it has none. What is like a text in `asked` is left out. With
-    one list the order and the raw scores are that list's own.
+    one list the order and the raw scores are that list's own. Where the embedder fails, words alone compare.
     """
     flat = [(source, rank, one) for source, found in enumerate(lists) for rank, one in enumerate(found)]
-    vectors = await embedder.embed([_about(one) for _, _, one in flat] + list(asked))
+    vectors = await _vectors(embedder, [_about(one) for _, _, one in flat] + list(asked))
     words = [frozenset(stems(one.detail)) for _, _, one in flat] + [frozenset(stems(text)) for text in asked]
     same = _alike(vectors, words)
     kept: dict[int, Hypothesis] = {}
@@ -46,6 +47,13 @@ async def merge(
         return [kept[index] for index in order]
     best = len(lists) / _RRF_K
     return [_with_raw(kept[index], scores[index] / best) for index in order]
+
+
+async def _vectors(embedder: Embedder, texts: Sequence[str]) -> Vectors:
+    try:
+        return await embedder.embed(texts)
+    except BackendError:
+        return np.zeros((len(texts), 1), np.float32)
 
 
 def _about(hypothesis: Hypothesis) -> str:

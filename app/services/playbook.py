@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ import orjson
 from numpy.typing import NDArray
 
 from app.clients.embedding.base import Embedder, Vectors
-from app.errors import ConfigError
+from app.errors import BackendError, ConfigError
 from app.models import Detail, Example, Origin
 from app.text import stems, words
 
@@ -23,6 +24,7 @@ NEIGHBOURS = 20
 """How many entries `local` needs to tell a common concern from a chance one."""
 _MEANING = 0.5
 """The share of cosine in the similarity; words have the rest."""
+_PAUSE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +40,12 @@ class Entry:
 
 
 class Playbook:
-    """Entries with their vectors (one unit row each) and an inverted index of their words."""
+    """Entries with their vectors (one unit row each) and an inverted index of their words.
 
-    def __init__(self, entries: Sequence[Entry], vectors: Vectors, embedder: Embedder) -> None:
+    Where the embedder is a server and fails, entries are found by words alone.
+    """
+
+    def __init__(self, entries: Sequence[Entry], vectors: Vectors | None, embedder: Embedder) -> None:
         self._entries = tuple(entries)
         self._vectors = vectors
         self._embedder = embedder
@@ -54,28 +59,61 @@ class Playbook:
     async def open(cls, path: Path | None, embedder: Embedder) -> Playbook:
         """Read a file of JSON lines, or every one in a folder; None is an empty playbook. Raises ConfigError."""
         entries = [] if path is None else await asyncio.to_thread(_read, path)
-        vectors = await embedder.embed([entry.text or "" for entry in entries])
-        return cls(entries, vectors, embedder)
+        playbook = cls(entries, None, embedder)
+        await playbook.embed()
+        return playbook
 
     def __len__(self) -> int:
         return len(self._entries)
 
+    @property
+    def embedded(self) -> bool:
+        """Whether entries are found by meaning too."""
+        return self._vectors is not None
+
+    async def embed(self) -> None:
+        """Have the vectors of all entries made; without an answer of the embedder it stays without."""
+        with suppress(BackendError):
+            self._vectors = await self._embedder.embed([entry.text or "" for entry in self._entries])
+
+    async def embed_in_the_end(self, pause: float = _PAUSE_SECONDS) -> None:
+        """Try again every `pause` seconds until the entries have their vectors."""
+        while not self.embedded:
+            await asyncio.sleep(pause)
+            await self.embed()
+
     async def resembling(
-        self, text: str, k: int = NEIGHBOURS, exclude_own_row: bool = False
+        self,
+        text: str,
+        k: int = NEIGHBOURS,
+        exclude_own_row: bool = False,
+        also: Sequence[Example] = (),
     ) -> tuple[Example, ...]:
-        """The k entries most like `text`, best first.
+        """The k entries most like `text` and what was learned (`also`) in one ranking, best first.
 
         Similarity is the mean of the embeddings' cosine and the tf-idf cosine of the stems.
         `exclude_own_row` leaves out entries made from this very request, as a model must not be shown them.
         """
         if not self._entries or k < 1:
-            return ()
-        vector = (await self._embedder.embed([text]))[0]
-        scores = _MEANING * (self._vectors @ vector) + (1 - _MEANING) * self._words.cosines(text)
+            return tuple(also)
+        scores = await self._scores(text)
         if exclude_own_row:
             scores[self._rows.get(_normalised(text), [])] = -1.0
         best = [row for row in _top(scores, k) if scores[row] >= 0]
-        return tuple(self._example(row, float(scores[row])) for row in best)
+        shipped = [self._example(row, float(scores[row])) for row in best]
+        return tuple(sorted([*shipped, *also], key=lambda example: -example.similarity))
+
+    async def _scores(self, text: str) -> Vectors:
+        """Of each entry, 0..1: shape (entries,)."""
+        words = self._words.cosines(text)
+        if self._vectors is None:
+            return words
+        try:
+            vector = (await self._embedder.embed([text]))[0]
+        except BackendError:
+            return words
+        scores: Vectors = _MEANING * (self._vectors @ vector) + (1 - _MEANING) * words
+        return scores
 
     def _example(self, row: int, score: float) -> Example:
         entry = self._entries[row]

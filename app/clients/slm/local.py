@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from app.clients.embedding.base import Embedder
+from app.clients.embedding.wordless import WordlessEmbedder
 from app.clients.slm.base import (
     Call,
     Completion,
@@ -25,7 +26,7 @@ from app.clients.slm.rules.clarity import judge
 from app.clients.slm.rules.enrich import changes, enrich, relevance
 from app.clients.slm.rules.generate import PRODUCER, followups, generate
 from app.clients.slm.rules.summary import summarize
-from app.errors import NotSupported
+from app.errors import BackendError, NotSupported
 from app.models import Hypothesis
 
 MODEL = "rules-1"
@@ -42,15 +43,21 @@ class LocalClient(TaskCalls):
         self._embedder = embedder
 
     async def run(self, task: Task[R], call: Call) -> Completion[R]:
-        """Raises BackendError only where the embedder is a server and fails."""
-        value = await self._answer(task, call)
+        """Where the embedder is a server and fails, by words alone: never an error for a task of the seam."""
+        try:
+            value = await self._answer(task, call, self._embedder)
+        except NotSupported:
+            raise
+        except BackendError:
+            value = await self._answer(task, call, WordlessEmbedder())
         score = value if isinstance(value, float) else None
         return Completion(cast(R, value), self.name, MODEL, confidence=score)
 
-    async def _answer(self, task: Task[Any], call: Call) -> object:
+    async def _answer(self, task: Task[Any], call: Call, embedder: Embedder) -> object:
+        """One embedder for all of a task: vectors of two are never compared."""
         match task:
             case GenerateHypotheses():
-                value: object = await generate(task, call.request_id, self._embedder)
+                value: object = await generate(task, call.request_id, embedder)
             case JudgeClarity():
                 value = judge(task)
             case Summarize():
@@ -58,9 +65,9 @@ class LocalClient(TaskCalls):
             case EnrichContext():
                 value = enrich(task)
             case FollowupQuestions():
-                value = await followups(task, self._embedder)
+                value = await followups(task, embedder)
             case ScoreRelevance():
-                value = await relevance(task, self._embedder)
+                value = await relevance(task, embedder)
             case UpdateFacets():
                 value = changes(task)
             case _:
