@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -30,13 +31,28 @@ def serve() -> None:
     """Serve HTTP at HOST and PORT until interrupted."""
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     settings = load_settings()
-    url = f"http://{settings.host}:{settings.port}"
-    typer.echo(f"Embed Service at {url} (SLM_IMPL={settings.slm_impl}); API at {url}/docs. Try:\n")
-    typer.echo(f"""curl -s {url}/v1/hypothesize -H 'content-type: application/json' \\
-  -d '{{"user_id": "ada", "input_text": "build api"}}'\n""")
-    uvicorn.run(
+    config = uvicorn.Config(
         "app.main:create_app", factory=True, host=settings.host, port=settings.port, log_level="warning"
     )
+    _Server(config, settings).run()
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens once it does."""
+
+    def __init__(self, config: uvicorn.Config, settings: Settings) -> None:
+        super().__init__(config)
+        self._settings = settings
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            url = f"http://{self._settings.host}:{self._settings.port}"
+            typer.echo(
+                f"Embed Service at {url} (SLM_IMPL={self._settings.slm_impl}); API at {url}/docs. Try:\n"
+            )
+            typer.echo(f"""curl -s {url}/v1/hypothesize -H 'content-type: application/json' \\
+  -d '{{"user_id": "ada", "input_text": "build api"}}'\n""")
 
 
 @cli.command("migrate")

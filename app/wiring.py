@@ -5,15 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from app.clients.embedding.base import Embedder
 from app.clients.embedding.cached import CachedEmbedder
 from app.clients.embedding.http import HTTPEmbedder
+from app.clients.embedding.resting import RestingEmbedder
 from app.clients.embedding.static import StaticEmbedder
 from app.clients.slm.base import (
     EnrichContext,
@@ -25,19 +27,25 @@ from app.clients.slm.base import (
 )
 from app.clients.slm.local import LocalClient
 from app.clients.slm.registry import load_backend
+from app.clients.slm.rules.asked_for import asked_for, impersonal
+from app.clients.slm.rules.language import is_english
+from app.clients.slm.rules.wording import ask, topic
 from app.clients.slm.sampling import DEFAULT_SAMPLING, Sampling, SamplingTable
 from app.clients.slm.wrappers.compose import BackendLimits, compose
 from app.config import Settings
-from app.errors import ConfigError, ServiceError
+from app.errors import ConfigError, ServiceError, StorageError
 from app.metrics import BackendMetrics
 from app.services.adapters import AdapterRegistry
 from app.services.background import Background
 from app.services.bundle import Access, Services
 from app.services.hypothesizer import Hypothesizer, Limits
+from app.services.learned import LearnedStates
 from app.services.learner import Learner
+from app.services.lessons import Wording
 from app.services.memories import MemoryService
 from app.services.persona import PersonaService
 from app.services.playbook import Playbook
+from app.services.playbook_edits import PlaybookEdits
 from app.services.privacy import Privacy
 from app.services.ranking import RankingService
 from app.services.recall import Recall
@@ -54,7 +62,7 @@ SHIPPED_PLAYBOOK = Path(__file__).resolve().parent.parent / "data" / "playbook"
 async def open_services(settings: Settings) -> AsyncIterator[Services]:
     """Everything open, migrated and warming up; closed in reverse order, whatever happens."""
     async with AsyncExitStack() as stack:
-        await migrate(settings.database_url)
+        await _migrate(settings.database_url)
         store = open_store(settings.database_url)
         stack.push_async_callback(store.aclose)
         embedder = CachedEmbedder(_embedder(settings))
@@ -69,9 +77,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
         stack.push_async_callback(slm.aclose)
         playbook = await Playbook.open(_playbook(settings.playbook), embedder)
+        _in_background(stack, playbook.embed_in_the_end())
+        learned = LearnedStates(store, embedder, Wording(asked_for, impersonal, topic, ask, is_english))
         collector = await stack.enter_async_context(
             TrainingDataCollector(
-                Path(settings.training_data_dir),
+                _training_directory(settings),
                 settings.min_confidence_for_training,
                 enabled=settings.enable_training_data_collection,
             )
@@ -92,6 +102,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             persona=persona,
             ranking=ranking,
             playbook=playbook,
+            learned=learned,
             embedder=embedder,
             slm=slm,
             local=local,
@@ -102,21 +113,46 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             background=background,
             limits=Limits(settings.context_token_budget, settings.enrich_context),
         )
-        await _warm_up(stack, backend)
+        _warm_up(stack, backend)
         yield Services(
             hypothesizer=hypothesizer,
-            learner=Learner(store, persona, hypothesizer, collector, background),
+            learner=Learner(store, persona, hypothesizer, collector, background, learned),
             memories=MemoryService(store, embedder),
             recall=Recall(store, ranking, persona, collector, background),
             persona=persona,
             playbook=playbook,
-            privacy=Privacy(store, collector, ranking, background),
+            learned=learned,
+            playbook_edits=PlaybookEdits(store, learned),
+            privacy=Privacy(store, collector, ranking, background, learned),
             collector=collector,
             store=store,
             slm=slm,
             access=tuple(Access.parse(entry) for entry in settings.api_keys),
             request_timeout=_deadline(settings),
         )
+
+
+async def _migrate(url: str) -> None:
+    try:
+        await migrate(url)
+    except StorageError as error:
+        raise ConfigError(
+            f"DATABASE_URL: the database cannot be opened ({error.__cause__}); name a file in a folder that"
+            " can be written, or a server that runs"
+        ) from error
+
+
+def _training_directory(settings: Settings) -> Path:
+    """The directory, made where it is needed, so that a wrong one is told at the start."""
+    directory = Path(settings.training_data_dir)
+    if settings.enable_training_data_collection:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise ConfigError(
+                f"TRAINING_DATA_DIR={str(directory)!r} cannot be made: {error.strerror}"
+            ) from error
+    return directory
 
 
 def _deadline(settings: Settings) -> float:
@@ -130,11 +166,12 @@ def _embedder(settings: Settings) -> Embedder:
     if settings.embedding_impl == "static":
         return StaticEmbedder()
     key = settings.embedding_http_api_key
-    return HTTPEmbedder(
+    server = HTTPEmbedder(
         settings.embedding_http_url,
         settings.embedding_http_model,
         key.get_secret_value() if key else None,
     )
+    return RestingEmbedder(server)
 
 
 def _backend(settings: Settings) -> SLMClient | None:
@@ -193,7 +230,7 @@ def _playbook(name: str) -> Path | None:
     return SHIPPED_PLAYBOOK if name == "shipped" else Path(name)
 
 
-async def _warm_up(stack: AsyncExitStack, backend: SLMClient | None) -> None:
+def _warm_up(stack: AsyncExitStack, backend: SLMClient | None) -> None:
     """In the background: a backend that is not there yet must not hold up the start."""
     warmup = getattr(backend, "warmup", None)
     if warmup is None:
@@ -205,7 +242,12 @@ async def _warm_up(stack: AsyncExitStack, backend: SLMClient | None) -> None:
         except ServiceError as error:
             log.warning("the backend is not warm: %s", error.detail)
 
-    task = asyncio.create_task(warm())
+    _in_background(stack, warm())
+
+
+def _in_background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:
+    """Started now, stopped when the stack closes."""
+    task = asyncio.create_task(work)
 
     async def stop() -> None:
         task.cancel()

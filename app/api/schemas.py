@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -46,6 +46,7 @@ class HypothesizeBody(Body):
     session_id: Id | None = None
     count: int = Field(3, ge=1, le=5)
     lora_name: Name | None = None
+    stream: Literal[False] = Field(False, description="Server-sent events are not served yet")
 
 
 class SelectionBody(Body):

@@ -52,7 +52,7 @@ class Background:
         async def run() -> None:
             try:
                 result.set_result(await work)
-            except BaseException as error:  # whoever asked for it is told, and nobody else
+            except Exception as error:  # noqa: BLE001 - whoever asked for it is told, and nobody else
                 result.set_exception(error)
 
         await self.submit(key, run())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,8 @@ def parse_url(url: str) -> URL:
         raise ConfigError(f"DATABASE_URL names {backend}; use sqlite:///PATH or postgresql://...")
     if backend == "sqlite":
         _make_folder(target.database)
+    elif find_spec("asyncpg") is None:
+        raise ConfigError("DATABASE_URL names PostgreSQL; run .venv/bin/pip install asyncpg pgvector first")
     return target.set(drivername=DRIVERS[backend])
 
 

@@ -110,6 +110,8 @@ def test_an_adapter_directory_is_no_model(tmp_path: Path) -> None:
     ("name", "value", "word"),
     [
         ("PLAYBOOK", "/nowhere/at-all.jsonl", "PLAYBOOK"),
+        ("TRAINING_DATA_DIR", "/proc/nowhere", "TRAINING_DATA_DIR"),
+        ("DATABASE_URL", "sqlite:////tmp", "DATABASE_URL"),
         ("DATABASE_URL", "sqlite:////proc/nowhere/x.db", "DATABASE_URL"),
     ],
 )
@@ -129,6 +131,7 @@ def test_a_start_that_fails_later_is_one_line_too(tmp_path: Path, name: str, val
         cwd=tmp_path,
         env=os.environ
         | {"PYTHONPATH": str(ROOT), "DATABASE_URL": f"sqlite:///{tmp_path}/x.db"}
+        | {"ENABLE_TRAINING_DATA_COLLECTION": "true"}
         | {name: value},
         capture_output=True,
         text=True,
