@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
@@ -20,8 +19,12 @@ _ASIDE = re.compile(r"\s*\([^)]*\)?")
 
 def shared_stems(examples: Sequence[Example]) -> frozenset[str]:
     """Stems that the details of two or more of the examples have: they belong to no one subject."""
-    counts = Counter(stem for example in examples for stem in _all_stems(example))
-    return frozenset(stem for stem, count in counts.items() if count > 1)
+    once, twice = set[str](), set[str]()
+    for example in examples:
+        found = _all_stems(example)
+        twice |= once & found
+        once |= found
+    return frozenset(twice)
 
 
 def offer(

@@ -23,17 +23,18 @@ def select(concerns: Concerns, known: Known, count: int) -> list[Concern]:
     weights = np.array([member.weight for member in concerns.members], np.float32)
     weights /= weights.sum() or 1.0
     settled = np.zeros_like(weights)
+    gains = concerns.same @ weights
     open_ = np.ones(len(weights), bool)
     taken: list[Concern] = []
     while len(taken) < count and open_.any():
-        gains = np.where(open_, np.maximum(0.0, concerns.same - settled) @ weights, -1.0)
-        row = int(np.argmax(gains))
+        row = int(np.argmax(np.where(open_, gains, -1.0)))
         open_[row] = False
         concern = concerns.concern(row, float(gains[row]))
         if known.answers(concern) or any(_repeats(concern, other) for other in taken):
             continue
         taken.append(concern)
         settled = np.maximum(settled, concerns.same[row])
+        gains = np.maximum(0.0, concerns.same - settled) @ weights
         open_ &= concerns.same[row] < _SAME
     return taken
 
