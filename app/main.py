@@ -12,7 +12,7 @@ from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
-from app.api import hypothesize, language, memories, ops, personas, problems, selections, users
+from app.api import hypothesize, language, memories, ops, personas, playbook, problems, selections, users
 from app.config import Settings, load_settings
 from app.errors import ServiceError
 from app.wiring import open_services
@@ -55,7 +55,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.failure = None
     app.add_middleware(StartInOneLine, state=app.state)
     problems.install(app)
-    for room in (hypothesize, selections, memories, personas, language, users, ops):
+    for room in (hypothesize, selections, memories, personas, playbook, language, users, ops):
         app.include_router(room.router)
     return app
 

@@ -217,14 +217,15 @@ class Feedback:
 
 @dataclass(frozen=True, slots=True)
 class PlaybookEdit:
-    """What a person said of a learned playbook entry: its weight from now on; 0 takes it out."""
+    """What a person said of a learned playbook entry: its weight from now on; 0 keeps it from all answers."""
 
     id: str
     tenant: str
     user_id: str
     """Whose entry it is; "" for an entry of the tenant's."""
     entry_id: str
-    weight: float
+    weight: float | None
+    """None: the entry is taken off the shelf."""
     created_at: datetime
 
 

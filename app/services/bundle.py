@@ -6,10 +6,12 @@ from dataclasses import dataclass
 
 from app.clients.slm.base import SLMClient
 from app.services.hypothesizer import Hypothesizer
+from app.services.learned import LearnedStates
 from app.services.learner import Learner
 from app.services.memories import MemoryService
 from app.services.persona import PersonaService
 from app.services.playbook import Playbook
+from app.services.playbook_edits import PlaybookEdits
 from app.services.privacy import Privacy
 from app.services.recall import Recall
 from app.services.training import TrainingDataCollector
@@ -41,6 +43,8 @@ class Services:
     recall: Recall
     persona: PersonaService
     playbook: Playbook
+    learned: LearnedStates
+    playbook_edits: PlaybookEdits
     privacy: Privacy
     collector: TrainingDataCollector
     store: Store

@@ -6,6 +6,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,11 +18,13 @@ from app.clients.slm.base import (
     JudgeClarity,
     SLMClient,
 )
+from app.errors import BackendError
 from app.models import Example, Facet, Hypothesis, RankedMemory, Turn
 from app.services import answers
 from app.services.adapters import AdapterRegistry
 from app.services.background import Background
 from app.services.context import Fitted, fit
+from app.services.learned import LearnedStates
 from app.services.locks import KeyedLocks
 from app.services.ordering import merge
 from app.services.persona import PersonaService
@@ -32,6 +35,8 @@ from app.services.training import TrainingDataCollector
 from app.storage.base import Interactions, Profile
 
 _NEIGHBOURS = 12
+_LEARNED = 24
+"""Learned entries have one detail each, shipped ones three."""
 _SPARE = 3
 """So many more than asked for are drafted, because some turn out to be answered already."""
 _MEMORIES = 4
@@ -79,6 +84,7 @@ class Hypothesizer:
         persona: PersonaService,
         ranking: RankingService,
         playbook: Playbook,
+        learned: LearnedStates,
         embedder: Embedder,
         slm: SLMClient,
         local: SLMClient,
@@ -91,6 +97,7 @@ class Hypothesizer:
         self._embedder, self._slm, self._local, self._adapters = embedder, slm, local, adapters
         self._collector, self._background, self._limits = collector, background, limits
         self._threads = KeyedLocks()
+        self._learned = learned
 
     async def hypothesize(self, ask: Ask, call: Call) -> dict[str, Any]:
         """The body of the contract; UnknownAdapter for a `lora_name` that cannot be had.
@@ -129,11 +136,10 @@ class Hypothesizer:
         return answer
 
     async def _scene(self, ask: Ask, call: Call) -> Scene:
-        own_row_is_a_leak = self._slm.name != self._local.name
         thread, profile, examples, fitted = await asyncio.gather(
             read_thread(self._store, call.tenant, ask.user_id, ask.session_id),
             self._persona.profile(call.tenant, ask.user_id),
-            self._playbook.resembling(ask.input_text, _NEIGHBOURS, exclude_own_row=own_row_is_a_leak),
+            self._examples(ask, call.tenant),
             fit(ask.context, ask.conversation, self._limits.context_tokens, self._slm, call),
         )
         memories: tuple[RankedMemory, ...] = ()
@@ -149,6 +155,19 @@ class Hypothesizer:
             )
             memories = found.results
         return Scene(thread, profile, memories, examples, fitted)
+
+    async def _examples(self, ask: Ask, tenant: str) -> tuple[Example, ...]:
+        """What was shipped and what was learned, in one ranking; without the latter where no vectors are."""
+        own_row_is_a_leak = self._slm.name != self._local.name
+        learned: list[Example] = []
+        with suppress(BackendError):
+            state = await self._learned.get(tenant)
+            learned = await state.resembling(
+                ask.input_text, ask.user_id, _LEARNED, exclude_same=own_row_is_a_leak
+            )
+        return await self._playbook.resembling(
+            ask.input_text, _NEIGHBOURS, exclude_own_row=own_row_is_a_leak, also=learned
+        )
 
     async def _draft(self, ask: Ask, scene: Scene, call: Call) -> answers.Draft:
         if scene.thread.is_over:

@@ -15,6 +15,9 @@ TENANT_ENTRIES, USER_ENTRIES, USERS = 20_000, 500, 2_000
 """Kept of a tenant, of a user, and how many users: the one who has said nothing for longest goes first."""
 _OWN = 2.0
 """What an entry of the user's own weighs against one of the tenant's."""
+_LIKE, _UNLIKE = 0.8, 0.1
+"""Similarity = _LIKE * cosine - _UNLIKE: what the mean of cosine and tf-idf cosine, by which shipped entries
+are ranked, comes to where the words of a request are not ours to compare."""
 _SAME_REQUEST = 0.999
 _FARTHEST = 0.02
 """An example must have some likeness."""
@@ -46,10 +49,19 @@ class LearnedPlaybook:
             self._tenant.pass_over(skipped.shared, vector, number)
 
     def edit(self, edit: PlaybookEdit) -> None:
-        """Set the weight of an entry by hand."""
+        """Weigh or remove an entry by hand; one that is no longer there is let be."""
         shelf = self._users.get(edit.user_id) if edit.user_id else self._tenant
-        if shelf is not None:
+        if shelf is not None and edit.weight is None:
+            shelf.remove(edit.entry_id)
+        elif shelf is not None and edit.weight is not None:
             shelf.set_weight(edit.entry_id, edit.weight)
+
+    def find(self, entry_id: str) -> tuple[str, LearnedEntry] | None:
+        """Whose it is ("" for the tenant's) and the entry itself."""
+        for user_id, shelf in [("", self._tenant), *self._users.items()]:
+            if entry := shelf.get(entry_id):
+                return user_id, entry
+        return None
 
     def resembling(self, vector: Vector, user_id: str, k: int, *, exclude_same: bool) -> list[Example]:
         """The k entries of requests most like this one, the user's own and the tenant's in one ranking.
@@ -58,18 +70,17 @@ class LearnedPlaybook:
         what was learned from this very request.
         """
         shelf = self._users.get(user_id)
-        own = [] if shelf is None else shelf.nearest(vector, k)
+        highest = _SAME_REQUEST if exclude_same else np.inf
+        own = [] if shelf is None else shelf.nearest(vector, k, highest)
         told = {entry.id[2:] for _, entry in own}
         shared = [
             (cosine, entry)
-            for cosine, entry in self._tenant.nearest(vector, k + len(own))
+            for cosine, entry in self._tenant.nearest(vector, k + len(own), highest)
             if entry.picks > 1 or entry.id[2:] not in told
         ]
         found = [_example(cosine, entry, "user", _OWN) for cosine, entry in own]
         found += [_example(cosine, entry, "tenant", 1.0) for cosine, entry in shared]
         likely = [one for one in found if one.similarity > _FARTHEST]
-        if exclude_same:
-            likely = [one for one in likely if one.similarity < _SAME_REQUEST]
         return sorted(likely, key=lambda example: -example.similarity)[:k]
 
     def entries(self, user_id: str | None) -> list[LearnedEntry]:
@@ -92,7 +103,7 @@ class LearnedPlaybook:
 def _example(cosine: float, entry: LearnedEntry, origin: Origin, factor: float) -> Example:
     return Example(
         id=entry.id,
-        similarity=min(1.0, max(0.0, cosine)),
+        similarity=min(1.0, max(0.0, _LIKE * cosine - _UNLIKE)),
         text=entry.text,
         vague=True,
         details=(entry.detail,),

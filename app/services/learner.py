@@ -13,6 +13,7 @@ from app.errors import InvalidInput, NotFound
 from app.models import Choice, Feedback, Interaction, Selection, Turn
 from app.services.background import Background
 from app.services.hypothesizer import Ask, Hypothesizer
+from app.services.learned import LearnedStates
 from app.services.locks import KeyedLocks
 from app.services.persona import Evidence, PersonaService
 from app.services.threads import Thread, read_thread
@@ -42,10 +43,12 @@ class Learner:
         hypothesizer: Hypothesizer,
         collector: TrainingDataCollector,
         background: Background,
+        learned: LearnedStates,
     ) -> None:
         self._store, self._persona, self._hypothesizer = store, persona, hypothesizer
         self._collector, self._background = collector, background
         self._requests = KeyedLocks()
+        self._learned = learned
 
     async def settle(self, tenant: str, user_id: str) -> None:
         """Wait, briefly, until what this user said last has reached the persona."""
@@ -69,6 +72,7 @@ class Learner:
             created_at=datetime.now(UTC),
         )
         stored, is_new = await self._store.add_selection(said)
+        self._learned.touched(call.tenant)
         if stored.outcome is not None:
             return dict(stored.outcome)
         evidence = _evidence(stored, shown, hypothesis)
@@ -93,6 +97,7 @@ class Learner:
         """Keep a choice made elsewhere and learn from it."""
         choice = Choice(uuid.uuid4().hex, tenant, user_id, input_text, options, selected, datetime.now(UTC))
         await self._store.add_choice(choice)
+        self._learned.touched(tenant)
         self._collector.record_choice(choice)
         evidence = Evidence(
             record_id=choice.id,
@@ -137,6 +142,7 @@ class Learner:
             created_at=datetime.now(UTC),
         )
         await self._store.add_feedback(feedback)
+        self._learned.touched(tenant)
         self._collector.record_feedback(feedback, about)
         evidence = None
         if correction is not None and about is not None:

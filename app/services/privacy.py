@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from app.services.background import Background
+from app.services.learned import LearnedStates
 from app.services.ranking import RankingService
 from app.services.training import TrainingDataCollector
 from app.storage.base import Users
@@ -20,9 +21,10 @@ class Privacy:
         collector: TrainingDataCollector,
         ranking: RankingService,
         background: Background,
+        learned: LearnedStates,
     ) -> None:
         self._store, self._collector, self._ranking = store, collector, ranking
-        self._background = background
+        self._background, self._learned = background, learned
 
     async def export(self, tenant: str, user_id: str) -> dict[str, Any]:
         """Every row about the user, by table."""
@@ -42,6 +44,7 @@ class Privacy:
 
     async def _erase(self, tenant: str, user_id: str) -> dict[str, Any]:
         rows = await self._store.erase_user(tenant, user_id)
+        self._learned.touched(tenant)
         lines = await self._collector.erase(tenant, user_id)
         self._ranking.forget(tenant, user_id)
         return {

@@ -38,7 +38,7 @@ class LearnedEntry:
     picks: float = 1.0
     skips: float = 0.0
     set_weight: float = 1.0
-    """By a person's hand; 0 takes the entry out."""
+    """By a person's hand; 0 keeps it from all answers."""
     last: int = 0
     """The number of the event that touched it last."""
 
@@ -94,15 +94,25 @@ class Shelf:
         if row is not None:
             self._entries[row] = replace(self._entries[row], set_weight=weight)
 
-    def nearest(self, vector: Vector, k: int) -> list[tuple[float, LearnedEntry]]:
-        """The k entries of the likest requests with their cosine, likest first, ties by age."""
+    def remove(self, entry_id: str) -> None:
+        """Take an entry off; it comes back when it is learned again."""
+        row = self._rows.get(entry_id)
+        if row is not None:
+            self._keep([one for one in range(len(self._entries)) if one != row])
+
+    def nearest(self, vector: Vector, k: int, below: float = np.inf) -> list[tuple[float, LearnedEntry]]:
+        """The k entries of the likest requests with their cosine under `below`, likest first."""
         count = len(self._entries)
         if not count or k < 1:
             return []
         cosines = self._vectors[:count] @ vector
         rows = np.arange(count) if count <= k else np.sort(np.argpartition(-cosines, k - 1)[:k])
         order = rows[np.argsort(-cosines[rows], kind="stable")]
-        return [(float(cosines[row]), self._entries[row]) for row in order if self._entries[row].weight > 0]
+        return [
+            (float(cosines[row]), self._entries[row])
+            for row in order
+            if self._entries[row].weight > 0 and cosines[row] < below
+        ]
 
     def _merge(self, row: int, entry: LearnedEntry) -> None:
         held = self._entries[row]
@@ -131,7 +141,9 @@ class Shelf:
     def _evict(self, now: int) -> None:
         worth = np.array([one.weight * 0.5 ** ((now - one.last) / _RECENCY) for one in self._entries])
         gone = max(1, int(_EVICTED * len(worth)))
-        kept = np.sort(np.argsort(worth, kind="stable")[gone:])
+        self._keep(sorted(np.argsort(worth, kind="stable")[gone:].tolist()))
+
+    def _keep(self, kept: list[int]) -> None:
         self._entries = [self._entries[row] for row in kept]
         self._vectors[: len(kept)] = self._vectors[kept]
         self._asking.clear()

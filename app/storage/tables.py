@@ -164,7 +164,7 @@ playbook_edits = Table(
     Column("id", String, primary_key=True),
     Column("user_id", String, nullable=False),  # "" for an entry of the tenant's
     Column("entry_id", String, nullable=False),
-    Column("weight", Float, nullable=False),
+    Column("weight", Float),
     Column("created_at", UTCDateTime, nullable=False),
     Index(None, "tenant", "user_id"),
 )

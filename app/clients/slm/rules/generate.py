@@ -67,12 +67,15 @@ async def followups(task: FollowupQuestions, embedder: Embedder) -> list[str]:
 
 
 def _speak_of(request: str, examples: Sequence[Example]) -> bool:
-    """Whether the examples are about this request at all, and not only alike in their verb."""
+    """Whether the examples are about this request at all, and not only alike in their verb.
+
+    An example without its text was found by meaning alone, where verbs count for little.
+    """
     nearest = sorted((example.similarity for example in examples), reverse=True)[:3]
     strength = sum(nearest) / 3
     thing = bag(Request.read(request).object) or bag(request)
     return strength >= _FAINT or (
-        strength >= _STRANGE and any(thing & bag(example.text or "") for example in examples)
+        strength >= _STRANGE and any(one.text is None or thing & bag(one.text) for one in examples)
     )
 
 

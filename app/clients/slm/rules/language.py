@@ -42,6 +42,11 @@ def language(text: str) -> str:
     return _language(text[:_ENOUGH])
 
 
+def is_english(text: str) -> bool:
+    """Whether the rules of form can word it; so they can what shows no sign of a language."""
+    return language(text) in (ENGLISH, UNKNOWN)
+
+
 @lru_cache(maxsize=4_096)
 def _language(text: str) -> str:
     script = _script(text)

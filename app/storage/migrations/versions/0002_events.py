@@ -16,7 +16,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String, nullable=False),
         sa.Column("user_id", sa.String, nullable=False),
         sa.Column("entry_id", sa.String, nullable=False),
-        sa.Column("weight", sa.Float, nullable=False),
+        sa.Column("weight", sa.Float),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "id", name="pk_playbook_edits"),
     )
