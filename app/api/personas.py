@@ -39,7 +39,5 @@ async def correct(
     user_id: UserPath, body: PersonaPatch, services: ServicesDep, tenant: TenantDep
 ) -> Response:
     """Set what the user states of themselves, or end a facet with null; their word is final."""
-    await services.learner.settle(tenant, user_id)
-    for facet in body.facets:
-        await services.persona.state(tenant, user_id, facet.name, facet.value)
+    await services.learner.state(tenant, user_id, [(facet.name, facet.value) for facet in body.facets])
     return await read(user_id, services, tenant)

@@ -46,6 +46,10 @@ class Evidence:
     options: tuple[str, ...]
     kind: EvidenceKind
     at: datetime
+    judges: str = ""
+    """The record whose lesson a rating speaks of; "" for evidence that teaches something of its own."""
+    against: bool = False
+    """Of a rating: the lesson was wrong."""
 
     def clipped(self) -> Evidence:
         """With every text at a length that a facet keeps."""
@@ -87,10 +91,18 @@ def fold(about: Sequence[Facet], change: FacetChange, evidence: Evidence, produc
     others = [facet for facet in about if not same_value(facet.value, change.value)]
     opposed = [_opposed(facet, evidence) for facet in others if _contradicts(facet, evidence)]
     if supported:
-        return [_supported(supported[0], change, evidence), *opposed]
+        return [_supported(supported[0], change.rejected, evidence), *opposed]
     if any(facet.valid_to is None for facet in opposed):
         return opposed
     return [*opposed, _opened(change, evidence, producer)]
+
+
+def judged(held: Sequence[Facet], evidence: Evidence) -> list[Facet]:
+    """The facets that the record `evidence.judges` taught, supported, or opposed where it is against."""
+    taught = [facet for facet in held if evidence.judges in facet.evidence]
+    if evidence.against:
+        return [_opposed(facet, evidence) for facet in taught]
+    return [_supported(facet, (), evidence) for facet in taught]
 
 
 def stated(
@@ -129,8 +141,8 @@ def _contradicts(facet: Facet, evidence: Evidence) -> bool:
     return any(same_value(facet.value, option) for option in evidence.rejected)
 
 
-def _supported(facet: Facet, change: FacetChange, evidence: Evidence) -> Facet:
-    rejected = dict.fromkeys((*facet.rejected, *change.rejected))
+def _supported(facet: Facet, passed_over: Sequence[str], evidence: Evidence) -> Facet:
+    rejected = dict.fromkeys((*facet.rejected, *passed_over))
     return replace(
         facet,
         confidence=facet.confidence + _GAIN * (1 - facet.confidence),

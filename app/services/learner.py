@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,7 @@ from app.clients.slm.base import Call
 from app.errors import InvalidInput, NotFound
 from app.models import Choice, Feedback, Interaction, Selection, Turn
 from app.services.background import Background
+from app.services.feedback import check_marks, evidence_of, same_again
 from app.services.hypothesizer import Ask, Hypothesizer
 from app.services.learned import LearnedStates
 from app.services.locks import KeyedLocks
@@ -125,10 +126,16 @@ class Learner:
         useful: tuple[str, ...],
         not_useful: tuple[str, ...],
     ) -> dict[str, Any]:
-        """Keep a judgement; a correction is the user's own word and enters the persona."""
+        """Keep a judgement and learn from it; the same judgement twice is learned once.
+
+        Marks must name what that request showed. A correction is the user's own word and enters the
+        persona; a rating of 1 or -1 of an answer from which something was selected supports or opposes
+        the facets which that selection taught. Raises NotFound, InvalidInput.
+        """
         about = None if request_id is None else await self._store.get_interaction(tenant, request_id)
         if request_id is not None and (about is None or about.user_id != user_id):
             raise NotFound(f"There is no request {request_id!r} of this user.")
+        check_marks(about, useful, not_useful)
         feedback = Feedback(
             id=uuid.uuid4().hex,
             tenant=tenant,
@@ -141,24 +148,26 @@ class Learner:
             not_useful=not_useful,
             created_at=datetime.now(UTC),
         )
+        async with self._requests(tenant, request_id or feedback.id):
+            return await self._judge(feedback, about)
+
+    async def _judge(self, feedback: Feedback, about: Interaction | None) -> dict[str, Any]:
+        earlier = await self._store.list_feedback(feedback.tenant, feedback.user_id) if about else []
         await self._store.add_feedback(feedback)
-        self._learned.touched(tenant)
+        self._learned.touched(feedback.tenant)
         self._collector.record_feedback(feedback, about)
-        evidence = None
-        if correction is not None and about is not None:
-            evidence = Evidence(
-                record_id=feedback.id,
-                tenant=tenant,
-                user_id=user_id,
-                input_text=about.input_text,
-                name=about.input_text,
-                selected=correction,
-                options=(),
-                kind="feedback",
-                at=feedback.created_at,
-            )
+        picked = await self._store.get_selection(feedback.tenant, about.id) if about else None
+        evidence = evidence_of(feedback, about, picked)
+        if evidence is not None and not any(same_again(feedback, said) for said in earlier):
             await self._learn(evidence)
         return {"id": feedback.id, "learned": _learned(evidence)}
+
+    async def state(self, tenant: str, user_id: str, facets: Sequence[tuple[str, str | None]]) -> None:
+        """What users say of themselves, (name, value) by (name, value): None ends the facet."""
+        await self.settle(tenant, user_id)
+        for name, value in facets:
+            for before, after in await self._persona.state(tenant, user_id, name, value):
+                self._collector.record_persona_update(tenant, user_id, before, after, "", {"backend": "user"})
 
     async def _learn(self, evidence: Evidence) -> None:
         key = (evidence.tenant, evidence.user_id)
@@ -168,9 +177,10 @@ class Learner:
         """Nothing is learned from a record that was erased while this waited for its turn."""
         if not await self._store.is_recorded(evidence.tenant, evidence.user_id, evidence.record_id):
             return
-        for before, after in await self._persona.learn(evidence):
+        lesson = await self._persona.learn(evidence)
+        for before, after in lesson.pairs:
             self._collector.record_persona_update(
-                evidence.tenant, evidence.user_id, before, after, evidence.record_id
+                evidence.tenant, evidence.user_id, before, after, evidence.record_id, lesson.origin
             )
 
     async def _shown(self, tenant: str, request_id: str) -> Interaction:

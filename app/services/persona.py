@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 from app.clients.embedding.base import Embedder
-from app.clients.slm.base import Call, Lane, SLMClient, UpdateFacets
+from app.clients.slm.base import Call, Completion, Lane, SLMClient, UpdateFacets
 from app.errors import BackendAnswerInvalid, BackendError
 from app.models import Facet, FacetChange, RankedText
 from app.services import preference
-from app.services.facets import Evidence, EvidenceKind, FacetPair, crowded_out, fold, known, stated
+from app.services.facets import Evidence, EvidenceKind, FacetPair, crowded_out, fold, judged, known, stated
 from app.services.likeness import Likeness
 from app.services.locks import KeyedLocks
 from app.storage.base import Personas, Profile
@@ -20,9 +20,19 @@ from app.text import stems
 
 __all__ = ["Evidence", "EvidenceKind", "PersonaService", "facet_body"]
 
+_HEURISTIC = "heuristic"
 _SURE = 0.5
 _CONFIRMED = 2
 _MOST_CHANGES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What one record changed: each facet before (None: new) and after, and who read the record."""
+
+    pairs: Sequence[FacetPair] = ()
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """Completion.origin; of the heuristic, its name alone."""
 
 
 class PersonaService:
@@ -40,8 +50,8 @@ class PersonaService:
         """Every facet ever held, closed ones too, oldest first."""
         return await self._store.facet_history(tenant, user_id)
 
-    async def learn(self, evidence: Evidence) -> list[FacetPair]:
-        """Fold one record into the persona: each facet it changed, before (None: new) and after.
+    async def learn(self, evidence: Evidence) -> Lesson:
+        """Fold one record into the persona.
 
         Learning twice from one record changes nothing the second time. Meant to run off the
         answer's path; calls for one user wait for each other. Raises StorageError.
@@ -50,12 +60,12 @@ class PersonaService:
             evidence = evidence.clipped()
             history = await self._store.facet_history(evidence.tenant, evidence.user_id)
             if known(history, evidence.record_id) or not evidence.selected.strip():
-                return []
+                return Lesson()
             held = [facet for facet in history if facet.valid_to is None]
-            changes, producer = await self._compute_facet_updates(evidence, held)
-            pairs = await self._folded(changes, evidence, held, producer)
-            await self._store.save_facets(evidence.tenant, evidence.user_id, [after for _, after in pairs])
-            return pairs
+            lesson = await self._lesson(evidence, held)
+            changed = [after for _, after in lesson.pairs]
+            await self._store.save_facets(evidence.tenant, evidence.user_id, changed)
+            return lesson
 
     async def update_from_choice(
         self,
@@ -67,7 +77,7 @@ class PersonaService:
         *,
         record_id: str,
         at: datetime,
-    ) -> list[FacetPair]:
+    ) -> Lesson:
         """Learn from a choice made elsewhere: what the chosen has and the rejected lack."""
         evidence = Evidence(
             record_id, tenant, user_id, input_text, input_text, selected, tuple(options), "choice", at
@@ -114,6 +124,14 @@ class PersonaService:
         profile = await self._store.profile(tenant, user_id)
         return await preference.order(profile.facets, query, candidates, self._embedder)
 
+    async def _lesson(self, evidence: Evidence, held: Sequence[Facet]) -> Lesson:
+        before = {facet.id: facet for facet in held}
+        if evidence.judges:
+            after = judged(held, evidence)
+            return Lesson([(before[facet.id], facet) for facet in after], {"backend": _HEURISTIC})
+        read = await self._compute_facet_updates(evidence, held)
+        return Lesson(await self._folded(read.value, evidence, held, read.producer), read.origin)
+
     async def _folded(
         self, changes: Sequence[FacetChange], evidence: Evidence, held: Sequence[Facet], producer: str
     ) -> list[FacetPair]:
@@ -137,18 +155,18 @@ class PersonaService:
 
     async def _compute_facet_updates(
         self, evidence: Evidence, held: Sequence[Facet]
-    ) -> tuple[list[FacetChange], str]:
+    ) -> Completion[list[FacetChange]]:
         """What the evidence says of the user, and who read it."""
         if self._slm_client is not None and evidence.kind != "undo":
             try:
                 return await self._vllm_compute_facet_updates(self._slm_client, evidence, held)
             except BackendError:
                 pass  # the wrappers around the client have counted it
-        return self._heuristic_compute_facet_updates(evidence), "heuristic"
+        return Completion(self._heuristic_compute_facet_updates(evidence), _HEURISTIC, "")
 
     async def _vllm_compute_facet_updates(
         self, client: SLMClient, evidence: Evidence, held: Sequence[Facet]
-    ) -> tuple[list[FacetChange], str]:
+    ) -> Completion[list[FacetChange]]:
         """A model's reading. Raises BackendError, also where a stand-in answers or nothing of it
         rests on the user's own words.
         """
@@ -162,7 +180,7 @@ class PersonaService:
         ]
         if completion.degraded or not changes:
             raise BackendAnswerInvalid("no facet that the user's own words support")
-        return changes[:_MOST_CHANGES], completion.producer
+        return replace(completion, value=changes[:_MOST_CHANGES])
 
     def _heuristic_compute_facet_updates(self, evidence: Evidence) -> list[FacetChange]:
         """The choice itself is the facet: its question, what was chosen, what was not."""

@@ -57,7 +57,7 @@ class Playbook:
 
     @classmethod
     async def open(cls, path: Path | None, embedder: Embedder) -> Playbook:
-        """Read a file of JSON lines, or every one in a folder; None is an empty playbook. Raises ConfigError."""
+        """Read a file of JSON lines, or all of a folder; None is an empty playbook. Raises ConfigError."""
         entries = [] if path is None else await asyncio.to_thread(_read, path)
         playbook = cls(entries, None, embedder)
         await playbook.embed()

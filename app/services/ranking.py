@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Literal
+from typing import Any, Literal
 
 from app.clients.embedding.base import Embedder, Vectors
 from app.clients.slm.base import Call, ScoreRelevance, SLMClient
@@ -30,6 +30,8 @@ class Ranking:
     results: tuple[RankedMemory, ...]
     producer: Producer
     reason: str | None = None
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    """Completion.origin of the model that re-ranked; empty where none did."""
 
 
 class RankingService:
@@ -116,16 +118,16 @@ class RankingService:
         if not head:
             return fused
         try:
-            boosted = await self._vllm_rerank(client, query, head, call)
+            boosted, origin = await self._vllm_rerank(client, query, head, call)
         except BackendError as error:
             return Ranking(fused.results[:top_k], fused.producer, fused.reason or _reason(error))
         ordered = sorted((*boosted, *tail), key=lambda ranked: -ranked.score)
-        return Ranking(tuple(ordered[:top_k]), "rerank", fused.reason)
+        return Ranking(tuple(ordered[:top_k]), "rerank", fused.reason, origin)
 
     async def _vllm_rerank(
         self, client: SLMClient, query: str, candidates: Sequence[RankedMemory], call: Call
-    ) -> list[RankedMemory]:
-        """Score = fused + boost * relevance, by one call over all candidates.
+    ) -> tuple[list[RankedMemory], Mapping[str, Any]]:
+        """Score = fused + boost * relevance, by one call over all candidates; and whose relevance.
 
         Raises BackendError, also where the answer is late, of the wrong length, or a stand-in's.
         """
@@ -138,7 +140,7 @@ class RankingService:
             raise BackendTimeout("re-ranking took longer than its deadline") from error
         if completion.degraded:
             raise BackendError(completion.reason)
-        return _boosted(candidates, completion.value, self._rerank_boost)
+        return _boosted(candidates, completion.value, self._rerank_boost), completion.origin
 
 
 def _boosted(

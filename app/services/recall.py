@@ -52,7 +52,7 @@ class Recall:
             "producer": found.producer,
             "reason": found.reason,
         }
-        await self._keep("search", user_id, query, answer, results, call)
+        await self._keep("search", user_id, query, answer, results, call, found.origin)
         return answer
 
     async def rank(self, user_id: str, query: str, candidates: Sequence[str], call: Call) -> dict[str, Any]:
@@ -73,6 +73,7 @@ class Recall:
         answer: Mapping[str, Any],
         candidates: Sequence[Mapping[str, Any]],
         call: Call,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
         shown = [{key: item.get(key) for key in ("id", "text", "score", "scores")} for item in candidates]
         interaction = Interaction(
@@ -85,7 +86,7 @@ class Recall:
             created_at=datetime.now(UTC),
             input_text=query,
             answer=answer,
-            record={"candidates": shown, "backend": answer["producer"]},
+            record={"candidates": shown, "backend": answer["producer"], **(origin or {})},
         )
         await self._store.add_interaction(interaction)
         self._collector.record_ranking(interaction)

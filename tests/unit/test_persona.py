@@ -1,4 +1,4 @@
-"""Personas: what one choice teaches, what it takes to unlearn it, and how options are ordered by it."""
+"""Personas: what one choice teaches, and what it takes to unlearn it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from app.clients.embedding.base import Vectors
 from app.clients.embedding.static import StaticEmbedder
 from app.clients.slm.base import Call, Completion, Lane, SLMClient, UpdateFacets
 from app.errors import BackendUnavailable, StorageError
-from app.models import Facet, FacetChange
-from app.services.contrast import bag
-from app.services.facets import MOST_HELD, Evidence, same_value
-from app.services.persona import PersonaService, facet_body
+from app.models import FacetChange
+from app.services.facets import MOST_HELD, Evidence
+from app.services.persona import PersonaService
 from tests.fakes import MemoryStore
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,7 +84,7 @@ async def held(service: PersonaService) -> list[tuple[str, float]]:
 
 
 async def test_one_pick_teaches_what_was_chosen_and_what_was_not(service: PersonaService) -> None:
-    ((before, after),) = await service.learn(picked(1, "Python"))
+    ((before, after),) = (await service.learn(picked(1, "Python"))).pairs
     assert before is None
     assert (after.value, after.rejected) == ("Python", ("Go", "Rust"))
     assert (after.evidence, after.counter_evidence, after.valid_to) == (("r1",), (), None)
@@ -97,7 +94,7 @@ async def test_one_pick_teaches_what_was_chosen_and_what_was_not(service: Person
 
 async def test_picking_it_again_makes_it_surer(service: PersonaService) -> None:
     await service.learn(picked(1, "Python"))
-    ((before, after),) = await service.learn(picked(2, "python!"))
+    ((before, after),) = (await service.learn(picked(2, "python!"))).pairs
     assert before is not None
     assert after.id == before.id
     assert after.evidence == ("r1", "r2")
@@ -111,7 +108,7 @@ async def test_learning_twice_from_a_record_is_learning_once(
     for record in records:
         await service.learn(record)
     once = await service.history("default", "ada")
-    assert [await service.learn(record) for record in records] == [[], [], []]
+    assert [(await service.learn(record)).pairs for record in records] == [(), (), ()]
     assert await service.history("default", "ada") == once
 
 
@@ -180,7 +177,7 @@ async def test_an_undo_speaks_against_what_was_taken_back(service: PersonaServic
 
 
 async def test_an_empty_answer_teaches_nothing(service: PersonaService) -> None:
-    assert await service.learn(picked(1, "  ")) == []
+    assert (await service.learn(picked(1, "  "))).pairs == ()
 
 
 async def test_the_least_sure_facet_makes_room_when_a_persona_is_full(
@@ -191,7 +188,7 @@ async def test_the_least_sure_facet_makes_room_when_a_persona_is_full(
         for n in range(MOST_HELD)
     ]
     await store.save_facets("default", "ada", crowd)
-    pairs = await service.learn(picked(1, "Python"))
+    pairs = (await service.learn(picked(1, "Python"))).pairs
     assert [(after.id, after.valid_to is None) for _, after in pairs][1:] == [("f0", False)]
     profile = await service.profile("default", "ada")
     assert len(profile.facets) == MOST_HELD
@@ -219,7 +216,7 @@ async def test_a_model_reads_the_evidence_where_there_is_one(
 ) -> None:
     reader = Reader(FacetChange("language of apis", "Python api", confidence=0.7))
     service = PersonaService(store, embedder, as_client(reader))
-    ((_, facet),) = await service.learn(picked(1, "Python"))
+    ((_, facet),) = (await service.learn(picked(1, "Python"))).pairs
     assert (facet.name, facet.value, facet.confidence) == ("language of apis", "Python api", 0.7)
     assert (facet.producer, facet.rejected) == ("vllm", ("Go", "Rust"))
     ((task, call),) = reader.seen
@@ -243,7 +240,7 @@ async def test_the_heuristic_reads_where_the_model_cannot(
     store: MemoryStore, embedder: StaticEmbedder, reader: Reader
 ) -> None:
     service = PersonaService(store, embedder, as_client(reader))
-    ((_, facet),) = await service.learn(picked(1, "Python"))
+    ((_, facet),) = (await service.learn(picked(1, "Python"))).pairs
     assert (facet.name, facet.value, facet.producer) == ("programming language", "Python", "heuristic")
 
 
@@ -291,75 +288,9 @@ async def test_words_alone_tell_an_answered_detail_where_the_embedder_fails(stor
     assert producer == "words"
 
 
-TRIPS = ("A quiet cabin by a lake", "A loud club in the city", "A crowded party beach")
-PLANS = ["Dance all night in a packed nightclub", "Read beside the water in silence"]
-
-
-async def choose(service: PersonaService, user: str, selected: str) -> None:
-    await service.update_from_choice(
-        "default", user, "Where shall I go for the weekend?", TRIPS, selected, record_id=f"c-{user}", at=NOW
-    )
-
-
-async def test_users_who_chose_the_opposite_get_the_opposite_order(service: PersonaService) -> None:
-    await choose(service, "ada", TRIPS[0])
-    await choose(service, "bob", TRIPS[1])
-    orders = {}
-    for user in ("ada", "bob"):
-        ranked, producer = await service.rank("default", user, "What shall I do tonight?", PLANS)
-        orders[user] = [text.index for text in ranked]
-        assert producer == "persona"
-        assert [text.text for text in ranked] == [PLANS[index] for index in orders[user]]
-    assert orders == {"ada": [1, 0], "bob": [0, 1]}
-
-
-async def test_without_facets_the_nearest_to_the_query_comes_first(service: PersonaService) -> None:
-    ranked, producer = await service.rank("default", "new", "a recipe for soup", ["a red car", "tomato soup"])
-    assert [text.index for text in ranked] == [1, 0]
-    assert producer == "relevance"
-
-
-async def test_texts_without_words_and_no_texts_are_ranked_too(service: PersonaService) -> None:
-    await choose(service, "ada", TRIPS[0])
-    ranked, _ = await service.rank("default", "ada", "?", ["...", "", "a lake"])
-    assert ranked[0].index == 2
-    assert (await service.rank("default", "ada", "?", []))[0] == []
-
-
-async def test_a_negated_word_counts_for_the_other_side(service: PersonaService) -> None:
-    await service.update_from_choice(
-        "default", "ada", "Which snack?", ("Fruit", "Cake with nuts"), "Fruit", record_id="c", at=NOW
-    )
-    ranked, _ = await service.rank("default", "ada", "And now?", ["Bread with nuts", "Bread without nuts"])
-    assert [text.index for text in ranked] == [1, 0]
-
-
-def test_a_negation_reaches_two_words_with_content() -> None:
-    assert bag("minimal resource management in the city").signs == (-1, -1, 1)
-    assert bag("a sugar-free drink").signs == (-1, 1)
-    assert bag("the soup", without={"soup"}).words == ("soup",)
-    assert bag("hot soup", without={"soup"}).words == ("hot",)
-
-
-@given(st.text(max_size=40))
-def test_a_value_is_the_same_as_itself_in_other_clothes(text: str) -> None:
-    assert same_value(text, text)
-    assert same_value("The Red Cars", " red car!")
-    assert not same_value("red car", "blue car")
-
-
-def test_the_contract_s_facet_hides_the_request_it_came_from() -> None:
-    facet = Facet("f", "n", "v", (), 0.6, ("r",), (), NOW, None, "heuristic", "private words")
-    assert "private words" not in str(facet_body(facet))
-    assert set(facet_body(facet)) == {
-        "id",
-        "name",
-        "value",
-        "rejected",
-        "confidence",
-        "evidence",
-        "counter_evidence",
-        "valid_from",
-        "valid_to",
-        "producer",
-    }
+async def test_a_lesson_says_who_read_the_record(store: MemoryStore, embedder: StaticEmbedder) -> None:
+    read = await PersonaService(store, embedder).learn(picked(1, "Python"))
+    assert read.origin["backend"] == "heuristic"
+    reader = Reader(FacetChange("programming language", "Go"))
+    lesson = await PersonaService(store, embedder, as_client(reader)).learn(picked(2, "Go"))
+    assert (lesson.origin["backend"], lesson.origin["model"]) == ("vllm", "m")

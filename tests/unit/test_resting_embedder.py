@@ -35,7 +35,7 @@ class Moody:
         await asyncio.sleep(0)
         if self.error is not None:
             raise self.error
-        return np.tile(np.float32([1, 0]), (len(texts), 1))
+        return np.tile(np.array([1, 0], np.float32), (len(texts), 1))
 
     async def aclose(self) -> None:
         self.error = BackendUnavailable("closed")
@@ -98,7 +98,7 @@ async def test_equal_words_are_merged_where_the_embedder_fails() -> None:
 
 
 async def test_a_playbook_knows_words_until_its_entries_have_vectors(tmp_path: Path) -> None:
-    entries = [
+    entries: list[dict[str, object]] = [
         {"id": text, "text": text, "vague": True, "details": []} for text in ("bake bread", "build an api")
     ]
     file = tmp_path / "book.jsonl"

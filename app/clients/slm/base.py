@@ -148,6 +148,17 @@ class Completion(Generic[R_co]):
     reason: str | None = None
     """Why another backend answered than the one configured."""
 
+    @property
+    def origin(self) -> dict[str, Any]:
+        """Who answered, from which prompt, as records keep it."""
+        return {
+            "backend": self.producer,
+            "model": self.model,
+            "adapter": self.adapter,
+            "prompt_version": self.prompt_version,
+            "messages": [dict(message) for message in self.messages],
+        }
+
 
 @dataclass(frozen=True, slots=True)
 class Health:

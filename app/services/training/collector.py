@@ -110,10 +110,20 @@ class TrainingDataCollector:
         self._record(FEEDBACK, partial(lines.choice_line, choice))
 
     def record_persona_update(
-        self, tenant: str, user_id: str, before: Facet | None, after: Facet, evidence_id: str
+        self,
+        tenant: str,
+        user_id: str,
+        before: Facet | None,
+        after: Facet,
+        evidence_id: str,
+        origin: Mapping[str, Any] | None = None,
     ) -> None:
-        """A facet before and after the record `evidence_id` (a request, choice or feedback) was heard."""
-        self._record(PERSONAS, partial(lines.persona_line, tenant, user_id, before, after, evidence_id))
+        """A facet before and after the record `evidence_id` (a request, choice or feedback) was heard.
+
+        `origin`: who read that record, and from which prompt. "" is the id of a user's own statement.
+        """
+        line = partial(lines.persona_line, tenant, user_id, before, after, evidence_id, origin)
+        self._record(PERSONAS, line)
 
     async def flush(self) -> None:
         """Write everything queued so far. A line that cannot be written is counted, not raised."""

@@ -73,7 +73,7 @@ def feedback_line(feedback: Feedback, interaction: Interaction | None) -> Line:
     return {
         **line,
         "request_id": alias(feedback.request_id or ""),
-        **_origin(interaction),
+        **_origin(interaction.record if interaction else {}),
         "event": "feedback",
         "input_text": redact(interaction.input_text) if interaction else "",
         "rating": float(feedback.rating),
@@ -88,7 +88,7 @@ def choice_line(choice: Choice) -> Line:
     return {
         **_head(choice.tenant, choice.user_id, choice.created_at, "choice", choice.id),
         "request_id": "",
-        **_origin(None),
+        **_origin({}),
         "event": "choice",
         "input_text": redact(choice.input_text),
         "rating": 1.0,
@@ -97,12 +97,25 @@ def choice_line(choice: Choice) -> Line:
     }
 
 
-def persona_line(tenant: str, user_id: str, before: Facet | None, after: Facet, evidence_id: str) -> Line:
-    """A facet as it was and as it is. Its evidence is what the user said, hence EXPLICIT."""
+def persona_line(
+    tenant: str,
+    user_id: str,
+    before: Facet | None,
+    after: Facet,
+    evidence_id: str,
+    origin: Mapping[str, Any] | None = None,
+) -> Line:
+    """A facet as it was and as it is. Its evidence is what the user said, hence EXPLICIT.
+
+    `origin` (as Interaction.record) is who read the evidence; without it, who opened the facet.
+    """
     moment = after.valid_to or after.valid_from
+    read = origin or {"backend": after.producer}
     return {
-        **_head(tenant, user_id, moment, "persona", after.id, evidence_id),
+        **_head(tenant, user_id, moment, "persona", after.id, evidence_id or moment.isoformat()),
         "request_id": alias(evidence_id),
+        **_origin(read),
+        "messages": _json(redact_all(read.get("messages", []))),
         "facet": redact(after.name),
         "before": _facet(before),
         "after": _facet(after),
@@ -149,7 +162,7 @@ def _request(interaction: Interaction, event: str, moment: datetime, *cause: str
         "request_id": interaction.id,
         "session_id": alias(interaction.session_id),
         "round": interaction.round,
-        **_origin(interaction),
+        **_origin(interaction.record),
         "event": event,
     }
 
@@ -165,9 +178,8 @@ def _head(tenant: str, user_id: str, moment: datetime, event: str, *ids: str) ->
     }
 
 
-def _origin(interaction: Interaction | None) -> Line:
+def _origin(record: Mapping[str, Any]) -> Line:
     """Who answered, and from which prompt."""
-    record = interaction.record if interaction else {}
     return {key: record.get(key) or "" for key in ("backend", "model", "adapter", "prompt_version")}
 
 
