@@ -32,6 +32,8 @@ class ServiceError(Exception):
     slug: ClassVar[str] = "internal"
     title: ClassVar[str] = "Internal error"
     retryable: ClassVar[bool] = False
+    calls: int = 0
+    """Requests that a backend was sent in vain, retries included."""
 
     def __init__(self, detail: str | None = None, *, retry_after: float | None = None) -> None:
         self.detail = detail or (type(self).__doc__ or "").strip()
@@ -103,6 +105,7 @@ class BackendError(ServiceError):
     """A language model or embedder failed."""
 
     status, slug, title = 502, "backend-error", "Backend error"
+    calls = 1
 
 
 class BackendUnavailable(BackendError):
@@ -121,6 +124,7 @@ class BackendOverloaded(BackendError):
     """The backend has as much work as it is allowed, or is resting after failures."""
 
     status, slug, title = 503, "backend-overloaded", "Backend overloaded"
+    calls = 0
 
 
 class BackendRejected(BackendError):
@@ -139,3 +143,4 @@ class NotSupported(BackendError):
     """The backend cannot do this task."""
 
     status, slug, title = 501, "not-supported", "Not supported"
+    calls = 0

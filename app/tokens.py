@@ -49,9 +49,12 @@ def head(text: str, budget: int) -> str:
 
 
 def close_at_sentence(text: str, budget: int) -> str:
-    """`text` cut to `budget` tokens at a sentence end, or at a word where no sentence ends early enough."""
+    """`text` cut to `budget` tokens at a sentence end, or at a word where no sentence ends early enough.
+
+    One run of letters that is longer than the budget is cut within.
+    """
     text = text.strip()
-    cut = head(text, budget)
+    cut = head(text, budget) or text[: 2 * budget]
     if cut == text:
         return text
     ends = [match.end() for match in _SENTENCE_END.finditer(cut)]

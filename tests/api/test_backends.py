@@ -103,6 +103,7 @@ async def test_a_failing_backend_is_answered_for_by_local(tmp_path: Path, kind: 
         fake.fail(kind)
         worse = await hypothesize(client)
         assert worse["backend"]["degraded"] and worse["backend"]["reason"]
+        assert worse["timings_ms"]["backend_calls"] > 0
         assert len(worse["hypotheses"]) == 3
         assert {hypothesis["producer"] for hypothesis in worse["hypotheses"]} == {"local"}
         fake.heal()

@@ -164,3 +164,32 @@ async def test_a_stream_is_tried_again_only_before_its_first_event() -> None:
     assert len(early) == 3
     with pytest.raises(BackendUnavailable):
         await events(retrying(Scripted(None, BackendUnavailable()), Sleeper()).stream(ASK, Call()))
+
+
+async def test_the_error_says_how_many_calls_were_in_vain() -> None:
+    async def at_once(_: float) -> None:
+        await asyncio.sleep(0)
+
+    retrying = Retrying(Scripted(BackendUnavailable(), BackendUnavailable()), attempts=2, sleep=at_once)
+    with pytest.raises(BackendUnavailable) as raised:
+        await retrying.run(TASK, Call())
+    assert raised.value.calls == 2
+
+
+async def test_opening_and_closing_are_told_once_without_a_user_s_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    clock = Clock()
+    errors = [BackendUnavailable("it said: my secret") for _ in range(4)]
+    breaker = Breaker(Scripted(*errors), rest=5.0, clock=clock)
+    await fails(breaker, BackendUnavailable, 3)
+    await fails(breaker, BackendOverloaded, 3)
+    clock.now += 5
+    await fails(breaker, BackendUnavailable)
+    clock.now += 10
+    await breaker.run(TASK, Call())
+    await breaker.run(TASK, Call())
+    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    opened, closed = caplog.messages
+    assert opened == "backend scripted rests for 5 s after 3 failures: backend-unavailable"
+    assert closed == "backend scripted answers again"

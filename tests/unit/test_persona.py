@@ -14,7 +14,7 @@ from app.clients.embedding.base import Vectors
 from app.clients.embedding.static import StaticEmbedder
 from app.clients.slm.base import Call, Completion, Lane, SLMClient, UpdateFacets
 from app.errors import BackendUnavailable, StorageError
-from app.models import FacetChange
+from app.models import Facet, FacetChange
 from app.services.facets import MOST_HELD, Evidence
 from app.services.persona import PersonaService
 from tests.fakes import MemoryStore

@@ -129,6 +129,7 @@ async def test_whatever_fails_local_answers_and_says_why(error: ServiceError) ->
     assert (done.value, done.producer, done.degraded, done.reason) == ("local", "local", True, error.slug)
     assert local.calls[0].adapter is None
     assert local.calls[0].remaining() > 0
+    assert done.usage.calls == error.calls + 1
 
 
 async def test_an_adapter_the_caller_named_is_not_replaced() -> None:

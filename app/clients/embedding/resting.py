@@ -83,5 +83,5 @@ class RestingEmbedder:
 
     def _succeed(self) -> None:
         if self._asked_again_at is not None:
-            log.info("embedder %s answers again", self.name)
+            log.warning("embedder %s answers again", self.name)
             self._asked_again_at = None

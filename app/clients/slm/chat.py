@@ -83,7 +83,9 @@ class ChatServer:
         """How long a request may take now; BackendTimeout, without asking, where nothing is left."""
         seconds = min(self.timeout, call.remaining())
         if seconds <= 0:
-            raise BackendTimeout("No time was left to ask the backend.")
+            late = BackendTimeout("No time was left to ask the backend.")
+            late.calls = 0
+            raise late
         return seconds
 
     async def complete(self, request: ChatRequest, call: Call) -> ChatReply:

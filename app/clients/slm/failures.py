@@ -49,7 +49,9 @@ def of_status(server: str, response: httpx.Response, adapter: str | None = None)
     status = response.status_code
     detail = f"{server} answered {status}: {_said(response)}"
     if status == 404 and adapter is not None:
-        return UnknownAdapter(f"The backend does not have the adapter {adapter!r}.")
+        unknown = UnknownAdapter(f"The backend does not have the adapter {adapter!r}.")
+        unknown.calls = 1
+        return unknown
     if status >= 500 or status in _BUSY:
         return BackendUnavailable(detail, retry_after=_retry_after(response))
     return BackendRejected(detail)

@@ -145,9 +145,13 @@ class HTTPClient(TaskCalls):
         reply = await self._server.complete(request, call)
         try:
             value = self._read(task, reply)
-        except BackendAnswerInvalid:
-            reply = await self._again(request, reply, call)
-            value = self._read(task, reply)
+        except BackendAnswerInvalid as broken:
+            try:
+                reply = await self._again(request, reply, call)
+                value = self._read(task, reply)
+            except BackendError as error:
+                error.calls += broken.calls
+                raise
         return self._completion(value, reply, call, prompt.messages)
 
     async def _again(self, request: ChatRequest, broken: ChatReply, call: Call) -> ChatReply:

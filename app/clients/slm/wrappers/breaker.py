@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from app.clients.slm.wrappers.base import Event, Wrapper
 from app.clients.slm.wrappers.closing import closing
 from app.errors import BackendOverloaded, BackendTimeout, BackendUnavailable, ServiceError
 
+log = logging.getLogger(__name__)
+
 State = Literal["closed", "open", "half-open"]
 
 
@@ -20,6 +23,7 @@ class Breaker(Wrapper):
 
     Transport errors, 5xx and timeouts count. Broken JSON, a rejected request and an unknown adapter do
     not: a backend that says no is alive. Each rest in a row is twice as long, up to `longest_rest`.
+    It says once that it opens and once that it closes, by the error's slug: details can quote a user.
     """
 
     def __init__(
@@ -69,7 +73,7 @@ class Breaker(Wrapper):
         except (BackendUnavailable, BackendTimeout) as error:
             hurried = isinstance(error, BackendTimeout) and self._clock() - started < self._patience
             if not hurried:
-                self._fail(probing)
+                self._fail(probing, error)
             raise
         except ServiceError:
             self._succeed()
@@ -89,7 +93,7 @@ class Breaker(Wrapper):
         self._probing = True
         return True
 
-    def _fail(self, probing: bool) -> None:
+    def _fail(self, probing: bool, error: ServiceError) -> None:
         self._failed += 1
         if probing:
             self._next_rest = min(self._longest, self._next_rest * 2)
@@ -97,7 +101,11 @@ class Breaker(Wrapper):
         elif self._opened is None and self._failed >= self._threshold:
             self._next_rest = self._rest
             self._opened = self._clock()
+            said = "backend %s rests for %.0f s after %d failures: %s"
+            log.warning(said, self.name, self._rest, self._failed, error.slug)
 
     def _succeed(self) -> None:
+        if self._opened is not None:
+            log.warning("backend %s answers again", self.name)
         self._failed = 0
         self._opened = None

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
 
-from app.clients.slm.base import Call, Completion, GenerateHypotheses, R, SLMClient, Task
+from app.clients.slm.base import Call, Completion, GenerateHypotheses, R, SLMClient, Task, Usage
 from app.clients.slm.wrappers.base import Event, Wrapper
 from app.clients.slm.wrappers.closing import closing
 from app.errors import BackendError, UnknownAdapter
@@ -16,6 +16,8 @@ from app.models import Hypothesis
 
 class Fallback(Wrapper):
     """Answers by `local` where `inner` fails: `degraded`, with the error's slug as the reason.
+
+    What `inner` was sent in vain is counted in the answer's usage.
 
     An adapter that the caller named and that is not to be had is no reason to answer without it.
     """
@@ -57,7 +59,7 @@ class Fallback(Wrapper):
         asked = (*task.asked, *(one.question for one in shown))
         missing = replace(task, asked=asked, count=task.count - len(shown))
         if missing.count <= 0:
-            yield Completion(shown, self.name, "", degraded=True, reason=error.slug)
+            yield _degraded(Completion(shown, self.name, ""), error)
             return
         completion = _degraded(await self._local.run(missing, self._local_call(call)), error)
         for hypothesis in completion.value:
@@ -80,4 +82,5 @@ class Fallback(Wrapper):
 
 
 def _degraded(completion: Completion[Any], error: BackendError | UnknownAdapter) -> Completion[Any]:
-    return replace(completion, degraded=True, reason=error.slug)
+    usage = completion.usage + Usage(calls=error.calls)
+    return replace(completion, usage=usage, degraded=True, reason=error.slug)

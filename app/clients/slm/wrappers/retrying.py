@@ -38,16 +38,19 @@ class Retrying(Wrapper):
         self._chance = chance
 
     async def run(self, task: Task[R], call: Call) -> Completion[R]:
+        in_vain = 0
         for failed in range(self._attempts):
             try:
                 completion = await self.inner.run(task, call)
             except BackendError as error:
-                await self._wait(error, failed, call)
+                in_vain += error.calls
+                await self._wait(error, failed, in_vain, call)
             else:
-                return replace(completion, usage=completion.usage + Usage(calls=failed))
+                return replace(completion, usage=completion.usage + Usage(calls=in_vain))
         raise AssertionError("the last attempt returns or raises")
 
     async def stream(self, task: GenerateHypotheses, call: Call) -> AsyncIterator[Event]:
+        in_vain = 0
         for failed in range(self._attempts):
             shown = False
             try:
@@ -56,15 +59,17 @@ class Retrying(Wrapper):
                         shown = True
                         yield event
             except BackendError as error:
+                in_vain += error.calls
                 if shown:
                     raise
-                await self._wait(error, failed, call)
+                await self._wait(error, failed, in_vain, call)
             else:
                 return
 
-    async def _wait(self, error: BackendError, failed: int, call: Call) -> None:
-        """Sleep until the next try; raises `error` where there will be none."""
+    async def _wait(self, error: BackendError, failed: int, in_vain: int, call: Call) -> None:
+        """Sleep until the next try; raises `error`, with the calls of all tries, where there is none."""
         pause = error.retry_after or self._chance() * min(self._longest, self._base * 2**failed)
         if not error.retryable or failed + 1 >= self._attempts or pause >= call.remaining():
+            error.calls = in_vain
             raise error
         await self._sleep(pause)
