@@ -27,6 +27,7 @@ from app.clients.slm.base import (
 )
 from app.clients.slm.local import LocalClient
 from app.clients.slm.registry import load_backend
+from app.clients.slm.replicas import VLLMReplica
 from app.clients.slm.rules.asked_for import asked_for, impersonal
 from app.clients.slm.rules.language import is_english
 from app.clients.slm.rules.wording import ask, topic
@@ -38,6 +39,7 @@ from app.metrics import BackendMetrics
 from app.services.adapters import AdapterRegistry
 from app.services.background import Background
 from app.services.bundle import Access, Services
+from app.services.dependencies import Dependencies
 from app.services.hypothesizer import Hypothesizer, Limits
 from app.services.learned import LearnedStates
 from app.services.learner import Learner
@@ -65,7 +67,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await _migrate(settings.database_url)
         store = open_store(settings.database_url)
         stack.push_async_callback(store.aclose)
-        embedder = CachedEmbedder(_embedder(settings))
+        embedding = _embedder(settings)
+        embedder = CachedEmbedder(embedding)
         stack.push_async_callback(embedder.aclose)
         local = LocalClient(embedder)
         backend = _backend(settings)
@@ -125,6 +128,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             playbook_edits=PlaybookEdits(store, learned),
             privacy=Privacy(store, collector, ranking, background, learned),
             collector=collector,
+            dependencies=Dependencies(store, embedding, playbook, collector, slm, _replicas(settings, stack)),
             store=store,
             slm=slm,
             access=tuple(Access.parse(entry) for entry in settings.api_keys),
@@ -200,6 +204,18 @@ def _backend(settings: Settings) -> SLMClient | None:
         replica_urls=settings.vllm_replica_urls,
         **common,
     )
+
+
+def _replicas(settings: Settings, stack: AsyncExitStack) -> list[VLLMReplica]:
+    """The vLLM servers themselves, asked past any router; closed with the stack."""
+    if settings.slm_impl != "vllm":
+        return []
+    key = settings.vllm_api_key
+    urls = settings.vllm_replica_urls or (settings.vllm_base_url,)
+    replicas = [VLLMReplica(url, key.get_secret_value() if key else None) for url in urls]
+    for replica in replicas:
+        stack.push_async_callback(replica.aclose)
+    return replicas
 
 
 def _refuse_adapter_directory(model: str) -> None:

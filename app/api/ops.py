@@ -26,9 +26,39 @@ class BackendStatus(BaseModel):
     adapters: list[str]
 
 
+class DatabaseStatus(BaseModel):
+    ok: bool
+    detail: str
+
+
+class EmbedderStatus(BaseModel):
+    name: str
+    ok: bool
+    detail: str
+
+
+class PlaybookStatus(BaseModel):
+    """`embedded` is false while the embedding server has not answered: words alone find entries."""
+
+    entries: int
+    embedded: bool
+
+
+class ReplicaStatus(BaseModel):
+    url: str
+    ok: bool
+    detail: str
+    version: str
+    adapters: list[str]
+
+
 class Status(BaseModel):
     version: str
+    database: DatabaseStatus
+    embedder: EmbedderStatus
+    playbook: PlaybookStatus
     backend: BackendStatus
+    replicas: list[ReplicaStatus]
     training_data: dict[str, object]
 
 
@@ -47,20 +77,6 @@ async def ready(services: ServicesDep) -> Response:
 
 @router.get("/v1/status", response_model=Status, responses=responses(401, 403, 503))
 async def status(services: ServicesDep, tenant: TenantDep) -> Response:
-    """The configured backend as it answers now, and what is being collected."""
+    """Each dependency as it answers now, and what is being collected. 200 also where some are away."""
     del tenant
-    health = await services.slm.ping()
-    return JSON(
-        {
-            "version": __version__,
-            "backend": {
-                "name": services.slm.name,
-                "ok": health.ok,
-                "detail": health.detail,
-                "model": health.model,
-                "version": health.version,
-                "adapters": list(health.adapters),
-            },
-            "training_data": await services.collector.stats(),
-        }
-    )
+    return JSON({"version": __version__, **await services.dependencies.report()})

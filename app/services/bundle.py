@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.clients.slm.base import SLMClient
+from app.services.dependencies import Dependencies
 from app.services.hypothesizer import Hypothesizer
 from app.services.learned import LearnedStates
 from app.services.learner import Learner
@@ -47,6 +48,7 @@ class Services:
     playbook_edits: PlaybookEdits
     privacy: Privacy
     collector: TrainingDataCollector
+    dependencies: Dependencies
     store: Store
     slm: SLMClient
     access: tuple[Access, ...]

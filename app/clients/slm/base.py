@@ -192,6 +192,12 @@ class SLMClient(Protocol):
 class AdapterHost(Protocol):
     """One vLLM replica, asked directly: never wrapped, never behind a router."""
 
+    url: str
+
+    async def ping(self) -> Health:
+        """Its version and adapters; never raises BackendError."""
+        ...
+
     async def load(self, adapter: Adapter) -> None: ...
 
     async def unload(self, name: str) -> None: ...

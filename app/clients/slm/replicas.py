@@ -8,8 +8,10 @@ from typing import Any
 
 import httpx
 
+from app.clients.slm.base import Health
 from app.clients.slm.failures import translated
-from app.errors import BackendAnswerInvalid, BackendRejected
+from app.clients.slm.http import PING_SECONDS
+from app.errors import BackendAnswerInvalid, BackendError, BackendRejected
 from app.models import Adapter
 
 
@@ -60,6 +62,18 @@ class VLLMReplica:
         """The names of the adapters, sorted."""
         return sorted(await self._cards())
 
+    async def ping(self) -> Health:
+        """Whether it answers within a few seconds, its version and its adapters."""
+        try:
+            async with asyncio.timeout(PING_SECONDS):
+                cards = await self._cards()
+                version = await self._request("GET", "/version")
+            return Health(True, "", version=_version(version), adapters=tuple(sorted(cards)))
+        except TimeoutError:
+            return Health(False, f"{self.url} did not answer in {PING_SECONDS:.0f} s.")
+        except BackendError as error:
+            return Health(False, error.detail)
+
     async def aclose(self) -> None:
         await self._http.aclose()
 
@@ -77,3 +91,10 @@ class VLLMReplica:
                 response = await self._http.request(method, f"{self.url}{path}", json=body)
             response.raise_for_status()
         return response
+
+
+def _version(response: httpx.Response) -> str:
+    try:
+        return str(response.json()["version"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BackendAnswerInvalid("/version is not vLLM's.") from error
