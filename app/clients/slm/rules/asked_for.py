@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from app.text import stems
+
 _MOST_WORDS = 9
 _AUXILIARY = r"(?:do|does|did|are|is|would|will|should|have|has|can|could|might|may|was|were|shall|must)"
 _POLITE = re.compile(
@@ -65,6 +67,7 @@ _FORMS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 _ENDS_AT = re.compile(
     r"(?:[,;:(]|\b(?:that|which|who|whom) (?:you|i|we|should|would|the)\b"
     r"|\b(?:you(?:'re|'d|'ve)?|i|we)\b|\bsuch as\b|\blike\b|\bfor example\b|\bin mind\b"
+    r"|\b(?:of|for|with|in|on|to|from|at|about|by) (?:my|our|his|her)\b"
     r"|\bto (?:be|focus|include|consider|use|have|see|know)\b|\bwhen\b|\bbefore\b"
     r"|\bor (?:is|are|do|would|something|any)\b).*$",
     re.IGNORECASE,
@@ -81,7 +84,7 @@ _DANGLING = re.compile(
 )
 _QUOTED = re.compile(r"[“\"][^”\"]*[”\"]|(?<!\w)['‘][^'’]*['’](?!\w)")
 _NAME = re.compile(r"(?<=\S )[A-Z][\w-]*")
-_NUMBER = re.compile(r"\b\w*\d[\w.,:%]*")
+_NUMBER = re.compile(r"\b\w*\d[\w.,:%/-]*")
 
 
 def asked_for(question: str) -> str | None:
@@ -95,7 +98,7 @@ def asked_for(question: str) -> str | None:
     for form, wanted in _FORMS:
         if match := form.match(plain):
             found = impersonal(f"the {match.group(1)}") if match.groups() else ""
-            if found or "{}" not in wanted:
+            if stems(found) or "{}" not in wanted:
                 return wanted.format(found)
     return None
 
