@@ -48,12 +48,12 @@ class LearnedState:
         match event.record:
             case Selection() as said if asked is not None:
                 for skipped in passed(asked, said, self._wording):
-                    self.playbook.pass_over(skipped, vector, self.events)
+                    self.playbook.pass_over(skipped, vector)
                 if learned := lesson(asked, said, self._wording):
                     self.playbook.learn(learned, vector, self.events)
             case Feedback() as said if asked is not None:
                 for skipped in disliked(asked, said, self._wording):
-                    self.playbook.pass_over(skipped, vector, self.events)
+                    self.playbook.pass_over(skipped, vector)
             case PlaybookEdit() as edit:
                 self.playbook.edit(edit)
             case _:

@@ -42,11 +42,11 @@ class LearnedPlaybook:
         if lesson.shared is not None:
             self._tenant.learn(LearnedEntry(f"t-{lesson.id}", None, lesson.shared, last=number), vector)
 
-    def pass_over(self, skipped: Passed, vector: Vector, number: int) -> None:
+    def pass_over(self, skipped: Passed, vector: Vector) -> None:
         """Count a question that was let lie."""
-        self._shelf(skipped.user_id).pass_over(skipped.own, vector, number)
+        self._shelf(skipped.user_id).pass_over(skipped.own, vector)
         if skipped.shared is not None:
-            self._tenant.pass_over(skipped.shared, vector, number)
+            self._tenant.pass_over(skipped.shared, vector)
 
     def edit(self, edit: PlaybookEdit) -> None:
         """Weigh or remove an entry by hand; one that is no longer there is let be."""

@@ -40,7 +40,7 @@ class LearnedEntry:
     set_weight: float = 1.0
     """By a person's hand; 0 keeps it from all answers."""
     last: int = 0
-    """The number of the event that touched it last."""
+    """The number of the event that taught it last."""
 
     @property
     def weight(self) -> float:
@@ -80,13 +80,13 @@ class Shelf:
         self._append(entry, vector)
         return entry.id
 
-    def pass_over(self, description: str, vector: Vector, number: int) -> None:
+    def pass_over(self, description: str, vector: Vector) -> None:
         """Count a skip to every entry that asks for this at a request like this."""
         for row in self._asking.get(asking(description), ()):
             near = float(self._vectors[row] @ vector)
             if near >= _NEAR:
                 held = self._entries[row]
-                self._entries[row] = replace(held, skips=held.skips + near, last=number)
+                self._entries[row] = replace(held, skips=held.skips + near)
 
     def set_weight(self, entry_id: str, weight: float) -> None:
         """By a person's hand; an unknown entry may have been evicted since."""

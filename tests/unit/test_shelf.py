@@ -41,14 +41,14 @@ def test_what_keeps_being_passed_over_fades_near_the_request_and_nowhere_else() 
     shelf.learn(an_entry("t-1"), EAST)
     shelf.learn(an_entry("t-2"), NORTH)
     weights = []
-    for number in range(20):
-        shelf.pass_over("budget", EAST, number)
+    for _ in range(20):
+        shelf.pass_over("budget", EAST)
         (_, near), (_, far) = shelf.nearest(EAST, 2)
         weights.append(near.weight)
         assert far.weight == 1.0
     assert weights == sorted(weights, reverse=True)
     assert weights[-1] < 0.2
-    shelf.pass_over("something else", EAST, 30)
+    shelf.pass_over("something else", EAST)
 
 
 def test_a_hand_can_weigh_silence_and_remove() -> None:
@@ -70,7 +70,7 @@ def test_when_full_the_least_by_weight_and_recency_goes() -> None:
         shelf.learn(an_entry(f"t-{number}", f"detail{number}", last=5_000 * (number > 0)), EAST)
     shelf.learn(an_entry("again", "detail0", last=5_000), EAST)
     for _ in range(9):
-        shelf.pass_over("detail7", EAST, 5_000)
+        shelf.pass_over("detail7", EAST)
     shelf.learn(an_entry("new", "another", last=5_001), NORTH)
     assert shelf.get("t-7") is None
     assert shelf.get("t-0") is not None

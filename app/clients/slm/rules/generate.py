@@ -72,7 +72,7 @@ def _speak_of(request: str, examples: Sequence[Example]) -> bool:
     An example without its text was found by meaning alone, where verbs count for little.
     """
     nearest = sorted((example.similarity for example in examples), reverse=True)[:3]
-    strength = sum(nearest) / 3
+    strength = sum(nearest) / max(1, len(nearest))
     thing = bag(Request.read(request).object) or bag(request)
     return strength >= _FAINT or (
         strength >= _STRANGE and any(one.text is None or thing & bag(one.text) for one in examples)
