@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
 from app.api import hypothesize, language, memories, ops, personas, playbook, problems, selections, users
+from app.api.openapi import DescribedAPI
 from app.config import Settings, load_settings
 from app.errors import ServiceError
 from app.wiring import open_services
@@ -45,7 +46,7 @@ def create_app(settings: Settings | None = None) -> FastAPI:
             app.state.failure = error.detail
             raise
 
-    app = FastAPI(
+    app = DescribedAPI(
         title="Embed Service",
         version=__version__,
         description=_DESCRIPTION,

@@ -55,11 +55,11 @@ def authorise(access: tuple[Access, ...], key: str, scope: str) -> str:
     return found[0].tenant
 
 
-async def user_in_path(user_id: Annotated[str, Path(pattern=ID_PATTERN)]) -> str:
+async def user_in_path(user_id: Annotated[str, Path(pattern=ID_PATTERN, examples=["ada"])]) -> str:
     return _not_dots(user_id)
 
 
-async def user_in_query(user_id: Annotated[str, Query(pattern=ID_PATTERN)]) -> str:
+async def user_in_query(user_id: Annotated[str, Query(pattern=ID_PATTERN, examples=["ada"])]) -> str:
     return _not_dots(user_id)
 
 
@@ -81,6 +81,6 @@ AdminDep = Annotated[str, Depends(tenant_for("admin"))]
 CallDep = Annotated[Call, Depends(new_call)]
 UserPath = Annotated[str, Depends(user_in_path)]
 UserQuery = Annotated[str, Depends(user_in_query)]
-RecordId = Annotated[str, Path(pattern=ID_PATTERN)]
+RecordId = Annotated[str, Path(pattern=ID_PATTERN, examples=["30e6716778844f9d9e0babee19543801"])]
 Limit = Annotated[int, Query(ge=1, le=500)]
 Cursor = Annotated[str | None, Query(max_length=512)]

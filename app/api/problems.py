@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
@@ -60,12 +60,33 @@ def problem(
     return Response(encode(body), status, headers, media_type="application/problem+json")
 
 
+_DECLARED = {
+    400: ("bad-request", "Bad request", "The body is not JSON in UTF-8, or is nested too deep."),
+    401: ("unauthorized", "Unauthorized", "A key is needed, or this one is unknown."),
+    403: ("forbidden", "Forbidden", "The key has not the scope that the call needs."),
+    404: ("not-found", "Not found", "There is no such thing here."),
+    409: ("conflict", "Conflict", "This contradicts what was said before."),
+    413: ("too-large", "Too large", "The body is larger than MAX_BODY_BYTES."),
+    422: ("invalid-input", "Invalid input", "The request is not valid; `errors` names the fields."),
+    503: ("storage-unavailable", "Storage unavailable", "A part that is needed is away; try again later."),
+}
+
+
 def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """For a route's OpenAPI entry: these statuses answer with a Problem."""
-    return {
-        status: {"model": Problem, "content": {"application/problem+json": {}}, "description": "Problem"}
-        for status in statuses
+    """For a route's OpenAPI entry: these statuses answer with a Problem, and with nothing else."""
+    return {status: _declared(status, *_DECLARED[status]) for status in statuses}
+
+
+def _declared(status: int, slug: str, title: str, detail: str) -> dict[str, Any]:
+    example = {
+        "type": f"/problems/{slug}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "instance": "/",
     }
+    content = {"schema": {"$ref": f"#/components/schemas/{Problem.__name__}"}, "example": example}
+    return {"description": detail, "content": {"application/problem+json": content}}
 
 
 def install(app: FastAPI) -> None:
@@ -77,7 +98,7 @@ def install(app: FastAPI) -> None:
 
 
 async def _service_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ServiceError)
+    error = cast(ServiceError, error)
     headers: dict[str, str] = {}
     if isinstance(error, Overloaded | StorageError) or error.retry_after is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after or 1))
@@ -89,7 +110,7 @@ async def _service_error(request: Request, error: Exception) -> Response:
 
 
 async def _validation_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
+    error = cast(RequestValidationError, error)
     found = [
         {
             "field": ".".join(str(part) for part in item["loc"] if part != "body") or "body",
@@ -102,7 +123,7 @@ async def _validation_error(request: Request, error: Exception) -> Response:
 
 
 async def _http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+    error = cast(HTTPException, error)
     slug = {404: "not-found", 405: "method-not-allowed", 400: "bad-request"}.get(
         error.status_code, "http-error"
     )
