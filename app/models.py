@@ -230,6 +230,23 @@ class PlaybookEdit:
 
 
 @dataclass(frozen=True, slots=True)
+class Advance:
+    """An option that was assumed instead of asked for, and what became of it."""
+
+    token: str
+    """Names it; who knows it may take the assumption back."""
+    tenant: str
+    user_id: str
+    request_id: str
+    hypothesis_id: str
+    option: str
+    created_at: datetime
+    expires_at: datetime
+    outcome: Literal["undone", "silent"] | None = None
+    settled_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Adapter:
     """A LoRA adapter: an immutable directory under a name that is never used again."""
 

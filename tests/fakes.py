@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from app.errors import Conflict, InvalidInput, NotFound, StorageError
 from app.models import (
+    Advance,
     Choice,
     Facet,
     Feedback,
@@ -27,8 +28,8 @@ from app.storage.base import Event, EventKind, LearningHead, MemorySet, Profile
 from app.storage.cursors import cut_page, decode_cursor
 
 Key = tuple[str, str]
-E = TypeVar("E", Interaction, Selection, Choice, Feedback, PlaybookEdit)
-N = TypeVar("N", Interaction, Selection, Choice, Feedback, PlaybookEdit, Memory, Facet)
+E = TypeVar("E", Interaction, Selection, Choice, Feedback, PlaybookEdit, Advance)
+N = TypeVar("N", Interaction, Selection, Choice, Feedback, PlaybookEdit, Advance, Memory, Facet)
 
 
 class MemoryStore:
@@ -45,6 +46,7 @@ class MemoryStore:
         self._choices: dict[Key, Choice] = {}
         self._feedback: dict[Key, Feedback] = {}
         self._edits: dict[Key, PlaybookEdit] = {}
+        self._advances: dict[Key, Advance] = {}
         self._events: list[Event] = []
         self._last_seq = 0
         self._epochs: dict[str, int] = {}
@@ -216,22 +218,43 @@ class MemoryStore:
         self._add(self._edits, (edit.tenant, edit.id), edit)
         self._happened("playbook_edit", self._edits[edit.tenant, edit.id])
 
+    async def open_advance(self, advance: Advance) -> None:
+        self._add(self._advances, (advance.tenant, advance.token), advance)
+
+    async def undo_advance(self, tenant: str, token: str, at: datetime) -> Advance:
+        self._check()
+        if (open_ := self._advances.get((tenant, token))) is None:
+            raise NotFound
+        if open_.outcome is None and at < open_.expires_at:
+            self._settle("undo", replace(open_, outcome="undone", settled_at=at))
+        return self._advances[tenant, token]
+
+    async def lapse_advances(self, tenant: str, at: datetime) -> None:
+        self._check()
+        over = [one for one in self._advances.values() if one.outcome is None and one.expires_at <= at]
+        for one in sorted(over, key=lambda one: (one.expires_at, one.token)):
+            if one.tenant == tenant:
+                self._settle("silence", replace(one, outcome="silent", settled_at=at))
+
+    def _settle(self, kind: EventKind, advance: Advance) -> None:
+        self._advances[advance.tenant, advance.token] = advance
+        self._happened(kind, advance, advance.request_id)
+
     def _happened(
         self,
         kind: EventKind,
-        record: Selection | Choice | Feedback | PlaybookEdit,
+        record: Selection | Choice | Feedback | PlaybookEdit | Advance,
         request_id: str | None = None,
     ) -> None:
         self._last_seq += 1
         asked = None if request_id is None else self._interactions.get((record.tenant, request_id))
-        self._events.append(
-            Event(self._last_seq, record.tenant, record.user_id, kind, record.created_at, record, asked)
-        )
+        at = getattr(record, "settled_at", None) or record.created_at
+        self._events.append(Event(self._last_seq, record.tenant, record.user_id, kind, at, record, asked))
 
     async def is_recorded(self, tenant: str, user_id: str, record_id: str) -> bool:
         self._check()
         return any(
-            record_id in (getattr(event.record, "id", None), getattr(event.record, "request_id", None))
+            record_id in (getattr(event.record, name, None) for name in ("id", "request_id", "token"))
             for event in self._events
             if (event.tenant, event.user_id) == (tenant, user_id)
         )
@@ -261,6 +284,7 @@ class MemoryStore:
             "memories": [owner | asdict(memory) | {"embedder": name} for memory, name in embedded],
             "facets": [owner | asdict(f) for f in self._facets.get((tenant, user_id), {}).values()],
             "selections": [asdict(row) for row in _of_user(self._selections, tenant, user_id)],
+            "advances": [asdict(row) for row in _of_user(self._advances, tenant, user_id)],
             "interactions": [asdict(row) for row in _of_user(self._interactions, tenant, user_id)],
             "choices": [asdict(row) for row in _of_user(self._choices, tenant, user_id)],
             "feedback": [asdict(row) for row in _of_user(self._feedback, tenant, user_id)],
@@ -283,7 +307,14 @@ class MemoryStore:
         if len(kept) < len(self._events):
             self._events = kept
             self._epochs[tenant] = self._epochs.get(tenant, 0) + 1
-        for table in (self._interactions, self._selections, self._choices, self._feedback, self._edits):
+        for table in (
+            self._interactions,
+            self._selections,
+            self._advances,
+            self._choices,
+            self._feedback,
+            self._edits,
+        ):
             for key in [key for key, row in table.items() if (row.tenant, row.user_id) == (tenant, user_id)]:
                 del table[key]
         self._facets.pop((tenant, user_id), None)

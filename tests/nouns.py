@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.models import Choice, Facet, Feedback, Interaction, Memory, PlaybookEdit, Selection
+from app.models import Advance, Choice, Facet, Feedback, Interaction, Memory, PlaybookEdit, Selection
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -126,3 +126,17 @@ def an_edit(id: str = "p1", **fields: Any) -> PlaybookEdit:  # noqa: A002
         "created_at": at(11),
     }
     return PlaybookEdit(id=id, **{**defaults, **fields})
+
+
+def an_advance(token: str = "t1", **fields: Any) -> Advance:
+    """Made at NOON, to be taken back within ten minutes."""
+    defaults: dict[str, Any] = {
+        "tenant": "default",
+        "user_id": "ann",
+        "request_id": "r1",
+        "hypothesis_id": "h1",
+        "option": "Python",
+        "created_at": NOON,
+        "expires_at": at(600),
+    }
+    return Advance(token=token, **{**defaults, **fields})

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.models import (
+    Advance,
     Choice,
     Facet,
     Feedback,
@@ -21,7 +22,7 @@ from app.models import (
     Selection,
 )
 
-EventKind = Literal["selection", "choice", "feedback", "playbook_edit"]
+EventKind = Literal["selection", "choice", "feedback", "playbook_edit", "undo", "silence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +64,9 @@ class Event:
     """"" where it is about no one person."""
     kind: EventKind
     at: datetime
-    record: Selection | Choice | Feedback | PlaybookEdit
+    record: Selection | Choice | Feedback | PlaybookEdit | Advance
     interaction: Interaction | None = None
-    """The request that a selection or a feedback is about."""
+    """The request that a selection, a feedback or an advance is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +199,21 @@ class Learning(Protocol):
     async def add_playbook_edit(self, edit: PlaybookEdit) -> None: ...
 
 
-class Store(Memories, Personas, Interactions, Users, Learning, Protocol):
+class Advances(Protocol):
+    """What was assumed, and what became of it. An undo, and silence until the end, are events."""
+
+    async def open_advance(self, advance: Advance) -> None: ...
+
+    async def undo_advance(self, tenant: str, token: str, at: datetime) -> Advance:
+        """Take it back, once, unless its time is over at `at`. The advance as it stands; NotFound without."""
+        ...
+
+    async def lapse_advances(self, tenant: str, at: datetime) -> None:
+        """Those that nobody took back by `at` were met with silence."""
+        ...
+
+
+class Store(Memories, Personas, Interactions, Users, Learning, Advances, Protocol):
     """All of it; a service asks for the one Protocol that it uses."""
 
     async def ping(self) -> None:

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Row, RowMapping
 
-from app.models import Choice, Facet, Feedback, Interaction, Memory, PlaybookEdit, Selection
+from app.models import Advance, Choice, Facet, Feedback, Interaction, Memory, PlaybookEdit, Selection
 from app.storage import tables
-from app.storage.tables import choices, facets, interactions, memories, playbook_edits, selections
+from app.storage.tables import advances, choices, facets, interactions, memories, playbook_edits, selections
 
 MEMORY_COLUMNS = (
     memories.c.id,
@@ -179,3 +179,11 @@ def edit_row(edit: PlaybookEdit) -> dict[str, Any]:
 
 def to_edit(row: RowMapping) -> PlaybookEdit:
     return PlaybookEdit(**{column.name: row[column] for column in playbook_edits.c})
+
+
+def advance_row(advance: Advance) -> dict[str, Any]:
+    return {column.name: getattr(advance, column.name) for column in advances.c}
+
+
+def to_advance(row: RowMapping) -> Advance:
+    return Advance(**{column.name: row[column] for column in advances.c})

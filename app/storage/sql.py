@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from app.storage.database import Database
+from app.storage.sql_advances import SQLAdvances
 from app.storage.sql_interactions import SQLInteractions
 from app.storage.sql_learning import SQLLearning
 from app.storage.sql_memories import SQLMemories
@@ -10,7 +11,7 @@ from app.storage.sql_personas import SQLPersonas
 from app.storage.sql_users import SQLUsers
 
 
-class SQLStore(SQLMemories, SQLPersonas, SQLInteractions, SQLUsers, SQLLearning):
+class SQLStore(SQLMemories, SQLPersonas, SQLInteractions, SQLUsers, SQLLearning, SQLAdvances):
     """Implements app.storage.base.Store on SQLite and PostgreSQL."""
 
     def __init__(self, database: Database) -> None:

@@ -16,13 +16,14 @@ from app.storage.database import Database
 from app.storage.database import insert as upsert
 from app.storage.rows import (
     edit_row,
+    to_advance,
     to_choice,
     to_edit,
     to_feedback,
     to_interaction,
     to_selection,
 )
-from app.storage.tables import epochs, events, interactions, playbook_edits
+from app.storage.tables import advances, epochs, events, interactions, playbook_edits
 
 _LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:tenant, 7210032))")
 
@@ -31,6 +32,8 @@ _RECORDS = {
     "choice": (tables.choices, tables.choices.c.id, to_choice),
     "feedback": (tables.feedback, tables.feedback.c.id, to_feedback),
     "playbook_edit": (playbook_edits, playbook_edits.c.id, to_edit),
+    "undo": (advances, advances.c.token, to_advance),
+    "silence": (advances, advances.c.token, to_advance),
 }
 
 

@@ -16,6 +16,7 @@ from app.storage.rows import to_round
 from app.storage.sql_interactions import rounds
 from app.storage.sql_learning import begin_epoch
 from app.storage.tables import (
+    advances,
     choices,
     events,
     facets,
@@ -31,6 +32,7 @@ ABOUT_A_PERSON: tuple[Table, ...] = (
     memories,
     facets,
     selections,
+    advances,
     interactions,
     choices,
     feedback,

@@ -169,6 +169,23 @@ playbook_edits = Table(
     Index(None, "tenant", "user_id"),
 )
 
+advances = Table(
+    "advances",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("token", String, primary_key=True),
+    Column("user_id", String, nullable=False),
+    Column("request_id", String, nullable=False),
+    Column("hypothesis_id", String, nullable=False),
+    Column("option", Text, nullable=False),
+    Column("created_at", UTCDateTime, nullable=False),
+    Column("expires_at", UTCDateTime, nullable=False),
+    Column("outcome", String),
+    Column("settled_at", UTCDateTime),
+    Index(None, "tenant", "user_id"),
+    Index(None, "tenant", "outcome", "expires_at"),
+)
+
 events = Table(
     "events",
     metadata,

@@ -16,6 +16,7 @@ from tests.nouns import (
     a_feedback,
     a_memory,
     a_selection,
+    an_advance,
     an_edit,
     an_interaction,
     at,
@@ -180,6 +181,7 @@ class TestUsers:
         "memories",
         "facets",
         "selections",
+        "advances",
         "interactions",
         "choices",
         "feedback",
@@ -194,6 +196,7 @@ class TestUsers:
         await store.save_facets("default", user, [a_facet(), a_facet("f2", valid_to=at(1))])
         await store.add_interaction(an_interaction(f"r{suffix}", user_id=user))
         await store.add_selection(a_selection(f"r{suffix}", user_id=user))
+        await store.open_advance(an_advance(f"t{suffix}", user_id=user))
         await store.add_choice(a_choice(f"c{suffix}", user_id=user))
         await store.add_feedback(a_feedback(f"b{suffix}", user_id=user))
         await store.add_playbook_edit(an_edit(f"p{suffix}", user_id=user))
