@@ -17,6 +17,7 @@ import httpx
 import pytest
 
 from app.config import Settings
+from app.main import create_app
 from tests.api.conftest import running, settings_in
 from tests.documents import PAGES, ROOT, Command, blocks, commands, table, text_of
 from tests.fake_vllm import FakeVLLM
@@ -118,7 +119,7 @@ def test_defaults_in_the_table_of_flags_are_the_scripts() -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_links_and_files_named_are_there(page: str) -> None:
     text = text_of(page)
-    links = re.findall(r"\]\(([^)#:]+)\)", text)
+    links = re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text)
     files = re.findall(r"\b(?:app|scripts|tests|docs|data/playbook)/[\w./-]+\.(?:py|sh|md|jsonl)\b", text)
     missing = [link for link in links if not (ROOT / page).parent.joinpath(link).exists()]
     assert not missing + [file for file in files if not (ROOT / file).exists()]
@@ -137,6 +138,17 @@ def test_the_tree_shows_what_is_there() -> None:
         for name in names:
             assert (ROOT / "/".join(parents[:depth]) / name).exists(), line
         parents[depth:] = [names[0].rstrip("/")] if names else []
+
+
+def test_calls_named_are_calls_of_the_service(tmp_path: Path) -> None:
+    paths = create_app(settings_in(tmp_path)).openapi()["paths"]
+    named = " ".join(row[0] for row in table("README.md", "call", "does"))
+    calls = re.findall(r"((?:[A-Z]+(?:, |(?= )))*) ?(/[a-z/{}_0-9]+)", named)
+    assert len(calls) > 15
+    methods: list[str] = []
+    for spelt, path in calls:
+        methods = re.findall("[A-Z]+", spelt) or methods
+        assert {method.lower() for method in methods} <= paths[path].keys(), path
 
 
 def curls(port: int) -> list[Command]:
