@@ -76,6 +76,31 @@ async def _export(settings: Settings, directory: Path) -> dict[str, int]:
         return await services.collector.export(await read_history(services.store), directory)
 
 
+@cli.command()
+def fold(
+    check: Annotated[
+        bool, typer.Option(help="Fold event by event too; exit 1 where the states differ")
+    ] = False,
+) -> None:
+    """Learn anew from what is stored; each tenant's fingerprint is the one that GET /v1/playbook gives."""
+    lines, alike = asyncio.run(_fold(load_settings(), check))
+    typer.echo("\n".join(lines))
+    if not alike:
+        raise typer.Exit(1)
+
+
+async def _fold(settings: Settings, check: bool) -> tuple[list[str], bool]:
+    lines, alike = [], True
+    async with open_services(settings) as services:
+        for tenant in sorted({tenant for tenant, _ in await services.store.list_users(None)}):
+            folded = await services.learned.refolded(tenant)
+            name = folded.fingerprint()
+            if check and (await services.learned.refolded(tenant, page=1)).fingerprint() != name:
+                alike, name = False, "differs when folded event by event"
+            lines.append(f"{tenant}: {folded.events} events, {len(folded.playbook)} entries, {name}")
+    return lines, alike
+
+
 def main() -> None:
     """Entry point: an error of ours is one line on stderr and exit status 1."""
     try:
