@@ -22,7 +22,25 @@ FLOORS = [
     {"app.models", "app.text", "app.tokens"},
     {"app.errors", "app.metrics", "app.config", "app"},
 ]
-CONDUCTORS = {"hypothesizer", "learner", "privacy", "recall", "promotion", "scheduler", "bundle"}
+CONDUCTORS = {"bundle", "dependencies", "hypothesizer", "learner", "playbook_edits", "privacy", "recall"}
+"""They bring services together; nobody but another conductor imports one."""
+SOLOISTS = {"adapters", "memories", "ordering", "persona", "playbook", "ranking"}
+"""Services that only conductors import."""
+PARTS = {
+    "answers": {"context"},
+    "calibration": {"beta_curve", "reliability"},
+    "feedback": {"facets"},
+    "index_cache": {"memory_index"},
+    "learned": {"learned_playbook", "lessons"},
+    "learned_playbook": {"lessons", "shelf"},
+    "ledger": {"calibration", "reliability"},
+    "lessons": {"training"},  # what leaves a user's scope is redacted as the training files are
+    "memory_index": {"lexical"},
+    "persona": {"facets", "likeness", "locks", "preference"},
+    "preference": {"contrast", "likeness"},
+    "ranking": {"index_cache", "memory_index"},
+}
+"""The files that a service is cut into, by who imports them: whole lists, so that a new one is noticed."""
 HEAVY = {"torch", "vllm", "trl", "unsloth", "peft", "transformers", "datasets", "flwr"}
 MODULES = sorted(APP.rglob("*.py"))
 
@@ -78,6 +96,29 @@ def test_services_see_seams_and_not_what_is_behind_them() -> None:
         if importer.startswith("app.services") and imported.startswith(("app.clients.", "app.storage."))
     }
     assert not {pair for pair in seen if not pair[1].endswith(".base")}
+
+
+def rooms_imported() -> dict[str, set[str]]:
+    """Of each room of app/services (a file, or the folder training) the other rooms it imports."""
+    found: dict[str, set[str]] = {}
+    for importer, imported in OURS:
+        if importer.startswith("app.services.") and imported.startswith("app.services."):
+            room, other = importer.split(".")[2], imported.split(".")[2]
+            if room != other:
+                found.setdefault(room, set()).add(other)
+    return found
+
+
+def test_only_conductors_bring_services_together() -> None:
+    alone = {room: others for room, others in rooms_imported().items() if room not in CONDUCTORS}
+    assert alone == PARTS
+
+
+def test_soloists_and_conductors_are_nobodys_part() -> None:
+    assert not set().union(*PARTS.values()) & (SOLOISTS | CONDUCTORS)
+    assert not PARTS.keys() & CONDUCTORS
+    here = {path.stem for path in (APP / "services").glob("*.py")}
+    assert here >= SOLOISTS | CONDUCTORS
 
 
 def test_doors_below_main_never_reach_the_wiring() -> None:
