@@ -29,13 +29,23 @@ BIAS = 0.316
 """A logistic regression on FEATURES, both classes weighing the same, so that 0.5 is the border.
 Fitted by scripts/fit_clarity.py: every entry of the shipped playbook judged by the others."""
 
+NOTHING_SAID = 0.01
+"""The clarity of a request without one word of content: nothing can be done yet."""
+
 
 def judge(task: JudgeClarity) -> float:
     """0..1; below 0.5 the request needs clarification."""
+    if not (task.conversation or task.context or _says_something(task.user_input)):
+        return NOTHING_SAID
     found = features(task.user_input, task.examples)
     linear = BIAS + sum(weight * x for weight, x in zip(WEIGHTS, found, strict=True))
     answered = sum(turn.role != "assistant" for turn in task.conversation) + len(task.context)
     return round(1 / (1 + math.exp(-(linear + 0.5 * min(4, answered)))), 4)
+
+
+def _says_something(request: str) -> bool:
+    """Whether a word is left that is neither a stop word nor a single letter or digit."""
+    return any(len(stem) > 1 or not stem.isascii() for stem in stems(request))
 
 
 def features(request: str, examples: Sequence[Example]) -> tuple[float, ...]:
