@@ -19,6 +19,7 @@ _MOST_OPTIONS = 6
 _MOST_CHARACTERS = 400
 _TYPED_IMPORTANCE = 3.0
 """Who types what should have been asked cannot do without it."""
+_QUESTION_MARKS = "?？؟"
 _BARE_WORDS = 6
 """Typed words up to so many may name a detail; more of them are something else than a question missed."""
 
@@ -112,8 +113,8 @@ def _wanted(asked: Interaction, said: Selection, wording: Wording) -> Detail | N
     typed = " ".join((said.free_text or "").split())[:_MOST_CHARACTERS]
     if said.hypothesis_id is not None or not words(typed):
         return None
-    if typed.endswith(("?", "？", "؟")):
-        return Detail(wording.asked_for(typed) or typed.rstrip("?？؟ "), typed, _TYPED_IMPORTANCE)
+    if any(mark in typed for mark in _QUESTION_MARKS):
+        return Detail(wording.asked_for(typed) or typed.rstrip(_QUESTION_MARKS), typed, _TYPED_IMPORTANCE)
     if len(typed.split()) > _BARE_WORDS:
         return None
     return Detail(typed, wording.ask(typed), _TYPED_IMPORTANCE)

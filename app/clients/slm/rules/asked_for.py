@@ -61,12 +61,13 @@ _FORMS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
             "{}",
         ),
         (rf"{_AUXILIARY} (?:(?:the|your|there|i|we|it|you) )?(?:be )?(.+?)(?: be .*)?", "{}"),
-        (r"(?:the|your|any|if|whether|about) (?:you(?:'re| are| have| would)? )?(.+)", "{}"),
+        (r"(?:the|your|any|a|an|some|if|whether|about) (?:you(?:'re| are| have| would)? )?(.+)", "{}"),
     )
 )
 _ENDS_AT = re.compile(
     r"(?:[,;:(]|\b(?:that|which|who|whom) (?:you|i|we|should|would|the)\b"
     r"|\b(?:you(?:'re|'d|'ve)?|i|we)\b|\bsuch as\b|\blike\b|\bfor example\b|\bin mind\b"
+    r"|\band (?:the|your|any|how|what|which|whether)\b"
     r"|\b(?:of|for|with|in|on|to|from|at|about|by) (?:my|our|his|her)\b"
     r"|\bto (?:be|focus|include|consider|use|have|see|know)\b|\bwhen\b|\bbefore\b"
     r"|\bor (?:is|are|do|would|something|any)\b).*$",
