@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
+from app.cli import cli
 from app.config import Settings
 from app.main import create_app
 from tests.api.conftest import running, settings_in
@@ -138,6 +139,14 @@ def test_the_tree_shows_what_is_there() -> None:
         for name in names:
             assert (ROOT / "/".join(parents[:depth]) / name).exists(), line
         parents[depth:] = [names[0].rstrip("/")] if names else []
+
+
+def test_the_commands_named_are_commands() -> None:
+    (named,) = re.findall(r"embed-service ((?:\w+ \| )+\w+)", text_of("README.md"))
+    registered = {
+        command.name or command.callback.__name__ for command in cli.registered_commands if command.callback
+    }
+    assert set(named.split(" | ")) <= registered
 
 
 def test_calls_named_are_calls_of_the_service(tmp_path: Path) -> None:
