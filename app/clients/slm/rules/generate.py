@@ -57,12 +57,13 @@ async def generate(task: GenerateHypotheses, request_id: str, embedder: Embedder
 
 
 async def followups(task: FollowupQuestions, embedder: Embedder) -> list[str]:
-    """The questions of `generate` for the request that the context holds."""
+    """The questions of `generate` for the request that the context holds; the persona counts as context."""
     request = next((str(task.context[key]) for key in _REQUEST_KEYS if task.context.get(key)), "")
     if not request:
         request = ". ".join(str(value) for value in task.context.values() if isinstance(value, str))
-    rest = {key: value for key, value in task.context.items() if str(value) != request}
-    asked = GenerateHypotheses(request, rest, facets=task.facets, examples=task.examples, count=task.count)
+    known = {facet.name: facet.value for facet in task.facets}
+    known |= {key: value for key, value in task.context.items() if str(value) != request}
+    asked = GenerateHypotheses(request, known, examples=task.examples, count=task.count)
     return [hypothesis.question for hypothesis in await generate(asked, "", embedder)]
 
 

@@ -1,4 +1,7 @@
-"""What a request, its context, the conversation and the persona say already: never asked again."""
+"""What a request, its context and the conversation say already: never asked again.
+
+What the persona answers is not for the rules to judge: a facet of one request need not hold for the next.
+"""
 
 from __future__ import annotations
 
@@ -68,10 +71,10 @@ class Known:
 
     @classmethod
     async def of(cls, task: GenerateHypotheses, embedder: Embedder) -> Known:
-        """Read a task. Keys of the context, names of facets and earlier questions are settled topics."""
+        """Read a task. Keys of the context and earlier questions are settled topics."""
         pairs = list(_leaves({key: task.context[key] for key in task.context if key not in _GUESSED}))
         questions = [t.content for t in task.conversation if t.role == "assistant" and "?" in t.content]
-        topics = [*(key for key, _ in pairs), *(f.name for f in task.facets), *task.asked, *questions]
+        topics = [*(key for key, _ in pairs), *task.asked, *questions]
         theirs = [turn.content for turn in task.conversation if turn.role != "assistant"]
         said = ". ".join([task.user_input, *theirs, *(value for _, value in pairs)])
         settled = frozenset(stem for form, hits in _VALUES if form.search(said) for stem in hits)
