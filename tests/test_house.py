@@ -31,7 +31,8 @@ PARTS = {
     "calibration": {"beta_curve", "reliability"},
     "feedback": {"facets"},
     "index_cache": {"memory_index"},
-    "learned": {"learned_playbook", "lessons"},
+    "learned": {"habits", "learned_choices", "learned_playbook", "lessons"},
+    "learned_choices": {"advance", "asked_before", "habits", "ledger", "preference_order", "shown"},
     "learned_playbook": {"lessons", "shelf"},
     "ledger": {"calibration", "reliability"},
     "lessons": {"training"},  # what leaves a user's scope is redacted as the training files are
@@ -39,6 +40,7 @@ PARTS = {
     "persona": {"facets", "likeness", "locks", "preference"},
     "preference": {"contrast", "likeness"},
     "ranking": {"index_cache", "memory_index"},
+    "shown": {"calibration", "preference_order"},
 }
 """The files that a service is cut into, by who imports them: whole lists, so that a new one is noticed."""
 HEAVY = {"torch", "vllm", "trl", "unsloth", "peft", "transformers", "datasets", "flwr"}

@@ -167,6 +167,10 @@ class Habits:
         shown, skipped = (user.shown, user.skipped) if user is not None else (0.0, 0.0)
         return (skipped + _SKIP_PRIOR) / (shown + _SHOWN_PRIOR)
 
+    def trust(self) -> dict[str, list[float]]:
+        """How far each user is thought to follow own habits: the shares of the three experts."""
+        return {user_id: user.trust.tolist() for user_id, user in self._users.items()}
+
     def _experts(self, user_id: str, offer: Offer) -> tuple[Floats, float]:
         """P(option) by each expert, shape (3, options), and how many votes the user's own are."""
         even = 1 / len(offer.options)

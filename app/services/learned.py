@@ -13,7 +13,9 @@ from typing import Any
 import orjson
 
 from app.clients.embedding.base import Embedder, Vectors
-from app.models import Example, Feedback, PlaybookEdit, Selection
+from app.models import Advance, Example, Feedback, PlaybookEdit, Selection
+from app.services.habits import Offer
+from app.services.learned_choices import ALPHA, DELTA, LearnedChoices, offer_texts
 from app.services.learned_playbook import LearnedPlaybook
 from app.services.lessons import Wording, disliked, lesson, passed
 from app.storage.base import Event, Learning
@@ -27,21 +29,25 @@ _RECHECK_SECONDS = 1.0
 class LearnedState:
     """All that one tenant's events teach. Nothing in it knows the clock or another tenant."""
 
-    def __init__(self, tenant: str, epoch: int, embedder: Embedder, wording: Wording) -> None:
+    def __init__(
+        self, tenant: str, epoch: int, embedder: Embedder, wording: Wording, choices: LearnedChoices
+    ) -> None:
         self.tenant, self.epoch, self.seq = tenant, epoch, 0
         self.events = 0
-        self.playbook = LearnedPlaybook()
+        self.playbook, self.choices = LearnedPlaybook(), choices
         self._embedder, self._wording = embedder, wording
 
     async def apply(self, events: Sequence[Event]) -> None:
         """Fold in the events that follow `seq`, in order. Raises BackendError where the embedder fails."""
         texts = [event.interaction.input_text if event.interaction else "" for event in events]
-        vectors = await self._embedder.embed(texts)
-        for event, vector in zip(events, vectors, strict=True):
-            self._apply(event, vector)
+        offered = [offer_texts(event.interaction, event.record) for event in events]
+        vectors = await self._embedder.embed([*texts, *(text for offer in offered for text in offer)])
+        end = len(events)
+        for event, vector, offer in zip(events, vectors[:end], offered, strict=True):
+            begin, end = end, end + len(offer)
+            self._apply(event, vector, Offer(vectors[begin], vectors[begin + 1 : end]) if offer else None)
 
-    def _apply(self, event: Event, vector: Vectors) -> None:
-        """Order model, calibrations and habits are folded here as well, from the same event."""
+    def _apply(self, event: Event, vector: Vectors, offer: Offer | None) -> None:
         self.seq = event.seq
         self.events += 1
         asked = event.interaction
@@ -51,6 +57,9 @@ class LearnedState:
                     self.playbook.pass_over(skipped, vector)
                 if learned := lesson(asked, said, self._wording):
                     self.playbook.learn(learned, vector, self.events)
+                self.choices.selected(asked, said, offer)
+            case Advance() as advance if asked is not None:
+                self.choices.settled(asked, advance, offer)
             case Feedback() as said if asked is not None:
                 for skipped in disliked(asked, said, self._wording):
                     self.playbook.pass_over(skipped, vector)
@@ -71,6 +80,7 @@ class LearnedState:
         books = [None, *self.playbook.users()]
         return {
             "events": self.events,
+            "choices": self.choices.snapshot(),
             "playbook": {
                 book or "": [asdict(entry) for entry in self.playbook.entries(book)] for book in books
             },
@@ -90,7 +100,12 @@ class LearnedStates:
         embedder: Embedder,
         wording: Wording,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        alpha: float = ALPHA,
+        delta: float = DELTA,
     ) -> None:
+        """`alpha`, `delta`: of the bound under which an option is assumed; see AdvanceBound."""
+        self._alpha, self._delta = alpha, delta
         self._store, self._embedder, self._wording, self._clock = store, embedder, wording, clock
         self._states: OrderedDict[str, LearnedState] = OrderedDict()
         self._checked: dict[str, float] = {}
@@ -117,7 +132,7 @@ class LearnedStates:
     async def refolded(self, tenant: str, page: int = _PAGE) -> LearnedState:
         """The state folded from nothing, `page` events at a time, and not kept."""
         head = await self._store.learning_head(tenant)
-        state = LearnedState(tenant, head.epoch, self._embedder, self._wording)
+        state = self._empty(tenant, head.epoch)
         await self._read(state, page)
         return state
 
@@ -125,13 +140,17 @@ class LearnedStates:
         try:
             head = await self._store.learning_head(tenant)
             if state is None or state.epoch != head.epoch:
-                state = LearnedState(tenant, head.epoch, self._embedder, self._wording)
+                state = self._empty(tenant, head.epoch)
             if state.seq < head.seq:
                 await self._read(state, _PAGE)
         except BaseException:
             self.touched(tenant)
             raise
         return state
+
+    def _empty(self, tenant: str, epoch: int) -> LearnedState:
+        choices = LearnedChoices(self._alpha, self._delta)
+        return LearnedState(tenant, epoch, self._embedder, self._wording, choices)
 
     async def _read(self, state: LearnedState, page: int) -> None:
         while events := await self._store.events_after(state.tenant, state.seq, page):
