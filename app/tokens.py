@@ -54,7 +54,7 @@ def close_at_sentence(text: str, budget: int) -> str:
     One run of letters that is longer than the budget is cut within.
     """
     text = text.strip()
-    cut = head(text, budget) or text[: 2 * budget]
+    cut = head(text, budget) or (text[: 2 * budget] if text[:1].isascii() else "")
     if cut == text:
         return text
     ends = [match.end() for match in _SENTENCE_END.finditer(cut)]
