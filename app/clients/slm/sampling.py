@@ -37,7 +37,7 @@ class Sampling:
 SamplingTable = Mapping[type[Task[Any]], Sampling]
 
 DEFAULT_SAMPLING: SamplingTable = {
-    GenerateHypotheses: Sampling(0.2, 0.9, 900),
+    GenerateHypotheses: Sampling(0.2, 0.9, 640),
     JudgeClarity: Sampling(0.0, 1.0, 1),
     Summarize: Sampling(0.2, 0.9, 512),
     EnrichContext: Sampling(0.2, 0.9, 320),
