@@ -14,7 +14,7 @@ from app.clients.embedding.base import Vectors
 from app.clients.embedding.resting import RestingEmbedder
 from app.clients.slm.base import Call, GenerateHypotheses, ScoreRelevance
 from app.clients.slm.local import LocalClient
-from app.errors import BackendError, BackendRejected, BackendUnavailable
+from app.errors import BackendError, BackendRejected, BackendTimeout, BackendUnavailable
 from app.services.ordering import merge
 from app.services.playbook import Playbook
 from tests.scripted import Clock, hypothesis
@@ -25,13 +25,13 @@ class Moody:
 
     name, dimensions = "moody", 2
 
-    def __init__(self, error: BackendError | None = None) -> None:
-        self.error = error
+    def __init__(self, error: BackendError | None = None, hangs: bool = False) -> None:
+        self.error, self.hangs = error, hangs
         self.asked = 0
 
     async def embed(self, texts: Sequence[str]) -> Vectors:
         self.asked += 1
-        await asyncio.sleep(0)
+        await asyncio.sleep(3600 if self.hangs else 0)
         if self.error is not None:
             raise self.error
         return np.tile(np.array([1, 0], np.float32), (len(texts), 1))
@@ -72,6 +72,16 @@ async def test_one_call_finds_out_whether_it_is_back() -> None:
     clock.now += 5
     await asyncio.gather(*(failing(embedder) for _ in range(9)))
     assert server.asked == 2
+
+
+async def test_a_server_that_hangs_is_not_waited_for() -> None:
+    server = Moody(hangs=True)
+    embedder = RestingEmbedder(server, patience=0.01)
+    with pytest.raises(BackendTimeout):
+        await embedder.embed([])
+    assert embedder.resting
+    await failing(embedder, 3)
+    assert server.asked == 1
 
 
 async def test_a_server_that_refuses_a_text_is_alive() -> None:

@@ -12,8 +12,7 @@ from app.errors import BackendError, BackendTimeout, BackendUnavailable
 
 log = logging.getLogger(__name__)
 
-_SECONDS, _SECONDS_A_TEXT = 2.0, 0.1
-"""How long an answer may take: readers wait for it, and have their words to go on with."""
+_SECONDS_A_TEXT = 0.1
 
 
 class RestingEmbedder:
@@ -29,11 +28,15 @@ class RestingEmbedder:
         *,
         rest: float = 5.0,
         longest_rest: float = 60.0,
+        patience: float = 2.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        """In seconds. `patience`, and a little for each text, is how long an answer may take: readers wait
+        for it, and have their words to go on with.
+        """
         self.name, self.dimensions = inner.name, inner.dimensions
         self._inner, self._clock = inner, clock
-        self._rest, self._longest = rest, longest_rest
+        self._rest, self._longest, self._patience = rest, longest_rest, patience
         self._next_rest = rest
         self._asked_again_at: float | None = None
 
@@ -45,7 +48,7 @@ class RestingEmbedder:
     async def embed(self, texts: Sequence[str]) -> Vectors:
         """As the wrapped embedder. Raises BackendUnavailable without asking while it rests."""
         self._enter()
-        seconds = _SECONDS + _SECONDS_A_TEXT * len(texts)
+        seconds = self._patience + _SECONDS_A_TEXT * len(texts)
         try:
             async with asyncio.timeout(seconds):
                 vectors = await self._inner.embed(texts)
