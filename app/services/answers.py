@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from app.clients.slm.base import Call, Completion
 from app.models import Enrichment, Facet, Hypothesis, Interaction, RankedMemory
 from app.services.context import Fitted
+from app.services.shown import Shown
 
 VAGUE_BELOW = 0.5
 _FACETS_SHOWN = 10
@@ -57,6 +58,7 @@ def body(
     round_: int,
     draft: Draft,
     hypotheses: Sequence[Hypothesis],
+    auto_advance: Mapping[str, Any] | None,
     memories: Sequence[RankedMemory],
     facets: Sequence[Facet],
     tokens: int,
@@ -72,7 +74,7 @@ def body(
         "needs_clarification": draft.written is not None and clarity < VAGUE_BELOW,
         "clarity": clarity,
         "hypotheses": [_hypothesis(one) for one in hypotheses],
-        "auto_advance": None,
+        "auto_advance": auto_advance,
         "context": {
             "memories": [
                 {"id": m.memory.id, "external_id": m.memory.external_id, "text": m.memory.text}
@@ -99,9 +101,9 @@ def interaction(
     draft: Draft,
     assumed: Sequence[tuple[Hypothesis, Facet]],
     fitted: Fitted,
+    shown: Shown,
 ) -> Interaction:
     """The row that everything learned is folded from."""
-    written = draft.written
     return Interaction(
         id=call.request_id,
         tenant=call.tenant,
@@ -113,11 +115,8 @@ def interaction(
         input_text=input_text,
         answer=answer,
         record={
-            "messages": [dict(message) for message in written.messages] if written else [],
-            "prompt_version": written.prompt_version if written else "",
-            "backend": answer["backend"]["name"],
-            "model": answer["backend"]["model"],
-            "adapter": answer["backend"]["adapter"],
+            **origin(draft),
+            "shown": shown.kept(),
             "candidates": [
                 {"id": h["id"], "text": h["question"], "score": h["confidence"]["raw"], "scores": {}}
                 for h in answer["hypotheses"]
@@ -130,6 +129,18 @@ def interaction(
             ],
         },
     )
+
+
+def origin(draft: Draft) -> dict[str, Any]:
+    """Who wrote the hypotheses, from which prompt: Completion.origin, also where nobody was asked."""
+    nobody: dict[str, Any] = {
+        "backend": draft.backend,
+        "model": "",
+        "adapter": None,
+        "prompt_version": "",
+        "messages": [],
+    }
+    return nobody if draft.written is None else draft.written.origin
 
 
 def _hypothesis(one: Hypothesis) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from app.clients.embedding.base import Embedder
 from app.clients.slm.base import (
@@ -22,17 +22,20 @@ from app.errors import BackendError
 from app.models import Example, Facet, Hypothesis, RankedMemory, Turn
 from app.services import answers
 from app.services.adapters import AdapterRegistry
+from app.services.advances import advance_body, assume
+from app.services.arranging import Occasion, Proposal, arrange
 from app.services.background import Background
 from app.services.context import Fitted, fit
 from app.services.learned import LearnedStates
+from app.services.learned_choices import LearnedChoices
 from app.services.locks import KeyedLocks
-from app.services.ordering import merge
+from app.services.ordering import agreement, merge
 from app.services.persona import PersonaService
 from app.services.playbook import Playbook
 from app.services.ranking import RankingService
 from app.services.threads import Thread, read_thread
 from app.services.training import TrainingDataCollector
-from app.storage.base import Interactions, Profile
+from app.storage.base import Advances, Interactions, Profile
 
 _NEIGHBOURS = 12
 _LEARNED = 24
@@ -64,6 +67,11 @@ class Scene:
     memories: tuple[RankedMemory, ...]
     examples: tuple[Example, ...]
     fitted: Fitted
+    learned: LearnedChoices
+
+
+class Requests(Interactions, Advances, Protocol):
+    """Of the store, what this conductor writes to."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +80,7 @@ class Limits:
 
     context_tokens: int = 512
     enrich: bool = False
+    undo_seconds: float = 600.0
 
 
 class Hypothesizer:
@@ -80,7 +89,7 @@ class Hypothesizer:
     def __init__(
         self,
         *,
-        store: Interactions,
+        store: Requests,
         persona: PersonaService,
         ranking: RankingService,
         playbook: Playbook,
@@ -116,12 +125,16 @@ class Hypothesizer:
         drafting = time.perf_counter()
         draft = await self._draft(ask, scene, call)
         backend_ms = 1000 * (time.perf_counter() - drafting)
-        chosen, assumed = await self._choose(ask, scene, draft)
+        proposals, assumed = await self._propose(ask, scene, draft)
+        occasion = Occasion(call.tenant, ask.user_id, call.request_id, ask.count, answers.origin(draft))
+        arranged = await arrange(proposals, scene.learned, self._embedder, occasion)
+        advance = assume(arranged.assumed, occasion, self._limits.undo_seconds)
         answer = answers.body(
             call=call,
             round_=scene.thread.next_round,
             draft=draft,
-            hypotheses=chosen,
+            hypotheses=arranged.hypotheses,
+            auto_advance=advance_body(advance, arranged.hypotheses, scene.learned.bound.bound),
             memories=scene.memories,
             facets=scene.profile.facets,
             tokens=scene.fitted.tokens,
@@ -129,14 +142,16 @@ class Hypothesizer:
             backend_ms=backend_ms,
         )
         interaction = answers.interaction(
-            ask.user_id, ask.input_text, call, answer, draft, assumed, scene.fitted
+            ask.user_id, ask.input_text, call, answer, draft, assumed, scene.fitted, arranged.shown
         )
         await self._store.add_interaction(interaction)
+        if advance is not None:
+            await self._store.open_advance(advance)
         self._collector.record_hypotheses(interaction)
         return answer
 
     async def _scene(self, ask: Ask, call: Call) -> Scene:
-        thread, profile, examples, fitted = await asyncio.gather(
+        thread, profile, (examples, learned), fitted = await asyncio.gather(
             read_thread(self._store, call.tenant, ask.user_id, ask.session_id),
             self._persona.profile(call.tenant, ask.user_id),
             self._examples(ask, call.tenant),
@@ -154,20 +169,23 @@ class Hypothesizer:
                 memory_version=profile.memory_version,
             )
             memories = found.results
-        return Scene(thread, profile, memories, examples, fitted)
+        return Scene(thread, profile, memories, examples, fitted, learned)
 
-    async def _examples(self, ask: Ask, tenant: str) -> tuple[Example, ...]:
+    async def _examples(self, ask: Ask, tenant: str) -> tuple[tuple[Example, ...], LearnedChoices]:
         """What was shipped and what was learned, in one ranking; without the latter where no vectors are."""
+        choices = LearnedChoices()
         own_row_is_a_leak = self._slm.name != self._local.name
         learned: list[Example] = []
         with suppress(BackendError):
             state = await self._learned.get(tenant)
+            choices = state.choices
             learned = await state.resembling(
                 ask.input_text, ask.user_id, _LEARNED, exclude_same=own_row_is_a_leak
             )
-        return await self._playbook.resembling(
+        examples = await self._playbook.resembling(
             ask.input_text, _NEIGHBOURS, exclude_own_row=own_row_is_a_leak, also=learned
         )
+        return examples, choices
 
     async def _draft(self, ask: Ask, scene: Scene, call: Call) -> answers.Draft:
         if scene.thread.is_over:
@@ -198,20 +216,21 @@ class Hypothesizer:
         )
         return answers.Draft(clarity, written, known.value, enriched, scene.fitted.calls)
 
-    async def _choose(
+    async def _propose(
         self, ask: Ask, scene: Scene, draft: answers.Draft
-    ) -> tuple[list[Hypothesis], list[tuple[Hypothesis, Facet]]]:
-        """What to ask, and what need not be asked because the persona answers it."""
+    ) -> tuple[list[Proposal], list[tuple[Hypothesis, Facet]]]:
+        """What could be asked, and what need not be asked because the persona answers it."""
         lists = [draft.from_playbook]
         if draft.written is not None and draft.written.producer != self._local.name:
             lists.insert(0, draft.written.value)
         merged = await merge(lists, self._embedder, ask.count + _SPARE, scene.thread.asked)
         details = [hypothesis.detail for hypothesis in merged]
         answering = await self._persona.answered(scene.profile, details, ask.input_text)
+        matches = await self._persona.matches(scene.profile, details)
         open_, assumed = [], []
-        for hypothesis, facet in zip(merged, answering, strict=True):
+        for hypothesis, facet, match in zip(merged, answering, matches, strict=True):
             if facet is None:
-                open_.append(hypothesis)
+                open_.append(Proposal(hypothesis, match, agreement(hypothesis, len(lists))))
             else:
                 assumed.append((hypothesis, facet))
-        return open_[: ask.count], assumed
+        return open_, assumed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -47,6 +48,16 @@ async def merge(
         return [kept[index] for index in order]
     best = len(lists) / _RRF_K
     return [_with_raw(kept[index], scores[index] / best) for index in order]
+
+
+def agreement(hypothesis: Hypothesis, lists: int) -> float:
+    """Of a hypothesis that `merge` made of so many lists, the share of the other lists that propose it too.
+
+    A list adds 1/lists to its raw score at most, and a little less the lower it stood.
+    """
+    if lists < 2:
+        return 0.0
+    return (min(lists, math.ceil(hypothesis.confidence.raw * lists)) - 1) / (lists - 1)
 
 
 async def _vectors(embedder: Embedder, texts: Sequence[str]) -> Vectors:

@@ -114,6 +114,14 @@ class PersonaService:
         settings = await Likeness.of(self._embedder, (request_text, *contexts))
         return [_surest(facets, request_text, settings) for facets in about]
 
+    async def matches(self, profile: Profile, details: Sequence[str]) -> list[float]:
+        """How near each detail is to what is known of the user: the highest cosine, 0 without facets."""
+        if not profile.facets:
+            return [0.0] * len(details)
+        names = [facet.name for facet in profile.facets]
+        likeness = await Likeness.of(self._embedder, (*details, *names))
+        return [max(likeness.cosine(detail, name) for name in names) for detail in details]
+
     async def rank(
         self, tenant: str, user_id: str, query: str, candidates: Sequence[str]
     ) -> tuple[list[RankedText], str]:

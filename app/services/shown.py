@@ -47,7 +47,7 @@ class Shown:
     def of(cls, asked: Interaction) -> Shown | None:
         """None for a request from before all this was kept, or one that showed nothing."""
         kept = asked.record.get("shown")
-        if not kept:
+        if not kept or not kept["questions"]:
             return None
         questions = tuple(_question(one) for one in kept["questions"])
         return cls(questions, kept["log_propensity"], kept["advancing"], kept["audited"])
