@@ -27,22 +27,22 @@ CONDUCTORS = {"bundle", "dependencies", "hypothesizer", "learner", "playbook_edi
 SOLOISTS = {"adapters", "memories", "ordering", "persona", "playbook", "ranking"}
 """Services that only conductors import."""
 PARTS = {
-    "advances": {"advance", "arranging", "facets"}},
-    "answers": {"context", "shown"}},
-    "arranging": {"advance", "habits", "learned_choices", "preference_order", "showing", "shown"}},
-    "calibration": {"beta_curve", "reliability"}},
-    "feedback": {"facets"}},
-    "index_cache": {"memory_index"}},
-    "learned": {"habits", "learned_choices", "learned_playbook", "lessons"}},
-    "learned_choices": {"advance", "asked_before", "habits", "ledger", "preference_order", "shown"}},
-    "learned_playbook": {"lessons", "shelf"}},
-    "ledger": {"calibration", "reliability"}},
-    "lessons": {"training"}},  # what leaves a user's scope is redacted as the training files are
-    "memory_index": {"lexical"}},
-    "persona": {"facets", "likeness", "locks", "preference"}},
-    "preference": {"contrast", "likeness"}},
-    "ranking": {"index_cache", "memory_index"}},
-    "shown": {"calibration", "preference_order"}},
+    "advances": {"advance", "arranging", "facets"},
+    "answers": {"context", "shown"},
+    "arranging": {"advance", "habits", "learned_choices", "preference_order", "showing", "shown"},
+    "calibration": {"beta_curve", "reliability"},
+    "feedback": {"facets"},
+    "index_cache": {"memory_index"},
+    "learned": {"habits", "learned_choices", "learned_playbook", "lessons"},
+    "learned_choices": {"advance", "asked_before", "habits", "ledger", "preference_order", "shown"},
+    "learned_playbook": {"lessons", "shelf"},
+    "ledger": {"calibration", "reliability"},
+    "lessons": {"training"},  # what leaves a user's scope is redacted as the training files are
+    "memory_index": {"lexical"},
+    "persona": {"facets", "likeness", "locks", "preference"},
+    "preference": {"contrast", "likeness"},
+    "ranking": {"index_cache", "memory_index"},
+    "shown": {"calibration", "preference_order"},
 }
 """The files that a service is cut into, by who imports them: an import that is not listed is a decision."""
 HEAVY = {"torch", "vllm", "trl", "unsloth", "peft", "transformers", "datasets", "flwr"}
