@@ -36,19 +36,23 @@ def details(answer: dict[str, Any]) -> list[str]:
     return [hypothesis["detail"] for hypothesis in answer["hypotheses"]]
 
 
+def questions(answer: dict[str, Any]) -> list[str]:
+    return [hypothesis["question"] for hypothesis in answer["hypotheses"]]
+
+
 async def test_what_one_user_missed_the_next_is_asked(empty: httpx.AsyncClient) -> None:
     assert "number of people" not in details(await asked(empty, "Organize a game night at home"))
     await typed(empty, "Help me organize a game night for Rosalind")
     answer = await asked(empty, "Organize a game night at home")
-    assert details(answer)[0] == "number of people"
-    assert answer["hypotheses"][0]["question"] != WANTED
+    assert "number of people" in details(answer)
+    assert WANTED not in questions(answer)
     assert "osalind" not in str(answer)
 
 
 async def test_the_user_who_taught_it_is_asked_in_their_words(empty: httpx.AsyncClient) -> None:
     await typed(empty, "Help me organize a game night")
     answer = await asked(empty, "Organize a game night at home", user="ada")
-    assert answer["hypotheses"][0]["question"] == WANTED
+    assert WANTED in questions(answer)
 
 
 async def test_pages_name_scope_and_state(empty: httpx.AsyncClient) -> None:

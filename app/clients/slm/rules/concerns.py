@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,8 +18,8 @@ _HALF_SURE, _SLOPE = 0.55, 0.1
 """Two details are the same concern with probability sigmoid((cosine - _HALF_SURE) / _SLOPE)."""
 _SHARPNESS = 2
 """The power of an example's similarity in the weight of its details."""
-_NEAREST = 12
-"""Examples read, learned ones counted half, for they have one detail each; more change the answers little."""
+_NEAREST, _NEAREST_LEARNED = 12, 24
+"""Examples read; more change the answers little. Learned ones have one detail each, shipped ones three."""
 _ALIKE = 0.5
 _OTHERS = 5
 Square = NDArray[np.float32]
@@ -112,8 +111,9 @@ class Concerns:
 
 def _nearest(examples: Sequence[Example]) -> list[Example]:
     ordered = sorted(examples, key=lambda example: -example.similarity)
-    read = accumulate(1.0 if example.origin == "shipped" else 0.5 for example in ordered)
-    return [example for example, so_far in zip(ordered, read, strict=True) if so_far <= _NEAREST]
+    shipped = [example for example in ordered if example.origin == "shipped"]
+    learned = [example for example in ordered if example.origin != "shipped"]
+    return shipped[:_NEAREST] + learned[:_NEAREST_LEARNED]
 
 
 def _members(request: str, examples: Sequence[Example]) -> tuple[Member, ...]:
