@@ -77,11 +77,18 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             local,
             BackendMetrics(CollectorRegistry()),
             BackendLimits(at_once=settings.max_in_flight, waiting=settings.max_queued),
+            embedder,
         )
         stack.push_async_callback(slm.aclose)
         playbook = await Playbook.open(_playbook(settings.playbook), embedder)
         _in_background(stack, playbook.embed_in_the_end())
-        learned = LearnedStates(store, embedder, Wording(asked_for, impersonal, topic, ask, is_english))
+        learned = LearnedStates(
+            store,
+            embedder,
+            Wording(asked_for, impersonal, topic, ask, is_english),
+            alpha=settings.auto_advance_alpha,
+            delta=settings.auto_advance_delta,
+        )
         collector = await stack.enter_async_context(
             TrainingDataCollector(
                 _training_directory(settings),
@@ -114,7 +121,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ),
             collector=collector,
             background=background,
-            limits=Limits(settings.context_token_budget, settings.enrich_context),
+            limits=Limits(settings.context_token_budget, settings.enrich_context, settings.undo_seconds),
         )
         _warm_up(stack, backend)
         yield Services(

@@ -11,10 +11,11 @@ from app.clients.slm.rules.bags import bag
 from app.clients.slm.rules.by_form import Open, open_points
 from app.clients.slm.rules.concerns import Concern, Concerns
 from app.clients.slm.rules.known import Known
-from app.clients.slm.rules.language import ENGLISH, language
+from app.clients.slm.rules.language import ENGLISH
 from app.clients.slm.rules.phrasing import phrase
 from app.clients.slm.rules.request import Request
 from app.clients.slm.rules.selection import select
+from app.clients.slm.rules.spoken import language_of_example, spoken_in
 from app.clients.slm.rules.statement import statement
 from app.clients.slm.rules.wording import opening
 from app.models import Confidence, Example, Hypothesis
@@ -35,9 +36,9 @@ async def generate(task: GenerateHypotheses, request_id: str, embedder: Embedder
     """At most `task.count`, the most worth asking first; none in a language that nothing here speaks."""
     if not words(task.user_input):
         return []
-    spoken = language(task.user_input) or ENGLISH
+    spoken = spoken_in(task)
     english = spoken == ENGLISH
-    examples = [e for e in task.examples if spoken == (_language_of(e) or ENGLISH)]
+    examples = [e for e in task.examples if spoken == (language_of_example(e) or ENGLISH)]
     known = await Known.of(task, embedder)
     chosen: list[Concern] = []
     if _speak_of(task.user_input, examples):
@@ -78,11 +79,6 @@ def _speak_of(request: str, examples: Sequence[Example]) -> bool:
     return strength >= _FAINT or (
         strength >= _STRANGE and any(one.text is None or thing & bag(one.text) for one in examples)
     )
-
-
-def _language_of(example: Example) -> str:
-    """Of its text, or of its questions where the text is not ours to hold."""
-    return language(example.text or " ".join(detail.question for detail in example.details))
 
 
 async def _points(request: str, known: Known, chosen: list[Concern], embedder: Embedder) -> list[Open]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from app.clients.embedding.base import Embedder
+from app.clients.embedding.wordless import WordlessEmbedder
 from app.clients.slm.base import SLMClient
 from app.clients.slm.wrappers.breaker import Breaker
 from app.clients.slm.wrappers.fallback import Fallback
 from app.clients.slm.wrappers.limited import Limited
 from app.clients.slm.wrappers.measured import Measured
 from app.clients.slm.wrappers.retrying import Retrying
+from app.clients.slm.wrappers.sieve import Sieve
 from app.metrics import BackendMetrics
 
 
@@ -26,9 +29,15 @@ class BackendLimits:
 
 
 def compose(
-    backend: SLMClient | None, local: SLMClient, metrics: BackendMetrics, limits: BackendLimits | None = None
+    backend: SLMClient | None,
+    local: SLMClient,
+    metrics: BackendMetrics,
+    limits: BackendLimits | None = None,
+    embedder: Embedder | None = None,
 ) -> SLMClient:
     """`backend` behind its limits and before `local`; `local` alone, measured, where there is none.
+
+    `embedder` tells which of the backend's questions are answered already; without it words alone do.
 
     The limits are the backend's own, so that a hung one never holds up `local`. Retries are inside the
     breaker: one task that failed is one failure, however often it was tried.
@@ -38,4 +47,5 @@ def compose(
     limits = limits or BackendLimits()
     guarded = Breaker(Retrying(backend, attempts=limits.attempts), failures=limits.failures, rest=limits.rest)
     limited = Limited(guarded, at_once=limits.at_once, waiting=limits.waiting)
-    return Measured(Fallback(Measured(limited, metrics, "backend"), local), metrics, "answer")
+    sieved = Sieve(Measured(limited, metrics, "backend"), embedder or WordlessEmbedder())
+    return Measured(Fallback(sieved, local), metrics, "answer")
