@@ -21,8 +21,8 @@ are ranked, comes to where the words of a request are not ours to compare."""
 _GROWN = 250
 """Entries at which those of a tenant weigh one and a half times what shipped ones do; twice at the most."""
 _SAME_REQUEST = 0.999
-_FARTHEST = 0.02
-"""An example must have some likeness."""
+_FARTHEST = 0.1
+"""Similarity below which an entry comes from another subject altogether."""
 
 Vector = NDArray[np.float32]
 

@@ -20,6 +20,8 @@ from app.clients.slm.rules.asked_for import asked_for, impersonal
         ("What do you mean by 'best-rated'?", None),
         ("How long do you plan to stay?", "duration"),
         ("Could you tell me your operating system? It helps me a lot.", "operating system"),
+        ("Please define what you mean by old?", None),
+        ("Could you share your location or the area where you live?", "location"),
         ("Blue or green?", None),
     ],
 )

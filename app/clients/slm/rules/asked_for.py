@@ -11,9 +11,11 @@ _AUXILIARY = r"(?:do|does|did|are|is|would|will|should|have|has|can|could|might|
 _POLITE = re.compile(
     r"^(?:(?:and|also|so|ok|okay|well|hi|hello|thanks?)[, ]+)*"
     r"(?:(?:could|can|would|will) you (?:please |kindly )?"
-    r"(?:tell|let|specify|clarify|share|describe|provide|give|indicate|elaborate|say|mention|confirm|explain)"
+    r"(?:tell|let|specify|clarify|share|describe|provide|give|indicate|elaborate|say|mention|confirm|explain"
+    r"|define|state|list|name)"
     r"(?: (?:me|us|know|more|a bit|a little|some|something))*(?: about| with| on| if| whether)?"
-    r"|may (?:i|we) (?:know|ask)|please (?:tell|specify|clarify|describe|provide|share)(?: me| us)?"
+    r"|may (?:i|we) (?:know|ask)|please (?:tell|specify|clarify|describe|provide|share"
+    r"|define|state|list|name|give|explain)(?: me| us)?"
     r"|i(?:'d| would) like to know|tell (?:me|us))\b[, ]*",
     re.IGNORECASE,
 )
@@ -69,8 +71,8 @@ _ENDS_AT = re.compile(
     r"|\b(?:you(?:'re|'d|'ve)?|i|we)\b|\bsuch as\b|\blike\b|\bfor example\b|\bin mind\b"
     r"|\band (?:the|your|any|how|what|which|whether)\b"
     r"|\b(?:of|for|with|in|on|to|from|at|about|by) (?:my|our|his|her)\b"
-    r"|\bto (?:be|focus|include|consider|use|have|see|know)\b|\bwhen\b|\bbefore\b"
-    r"|\bor (?:is|are|do|would|something|any)\b).*$",
+    r"|\bto (?:be|focus|include|consider|use|have|see|know)\b|\bwhen\b|\bwhere\b|\bbefore\b"
+    r"|\bor (?:is|are|do|would|something|any|the|an?|your)\b).*$",
     re.IGNORECASE,
 )
 _OPENS_WITH = re.compile(
