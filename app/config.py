@@ -76,6 +76,17 @@ class Settings(BaseSettings):
     rerank_boost: float = Field(0.3, ge=0, le=10, description="Score = fused + RERANK_BOOST x relevance")
     rerank_timeout: Seconds = Field(0.8, description="Seconds after which the fused order is answered")
 
+    auto_advance_alpha: float = Field(
+        0.05,
+        gt=0,
+        le=0.5,
+        description="Of the answers assumed instead of asked for, so many are wrong at most",
+    )
+    auto_advance_delta: float = Field(
+        0.1, gt=0, le=0.5, description="The chance that this bound does not hold"
+    )
+    undo_seconds: Seconds = Field(600.0, description="For so long an assumption can be taken back")
+
     enable_training_data_collection: bool = Field(False, description="Append the four JSONL files")
     training_data_dir: str = Field("./data/training", description="Where they stand")
     min_confidence_for_training: Probability = Field(

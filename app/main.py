@@ -12,7 +12,18 @@ from starlette.datastructures import State
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
-from app.api import hypothesize, language, memories, ops, personas, playbook, problems, selections, users
+from app.api import (
+    calibration,
+    hypothesize,
+    language,
+    memories,
+    ops,
+    personas,
+    playbook,
+    problems,
+    selections,
+    users,
+)
 from app.api.openapi import DescribedAPI
 from app.config import Settings, load_settings
 from app.errors import ServiceError
@@ -56,7 +67,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.state.failure = None
     app.add_middleware(StartInOneLine, state=app.state)
     problems.install(app)
-    for room in (hypothesize, selections, memories, personas, playbook, language, users, ops):
+    for room in (
+        hypothesize, selections, memories, personas, playbook, calibration, language, users, ops
+    ):  # fmt: skip
         app.include_router(room.router)
     return app
 

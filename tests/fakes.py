@@ -221,6 +221,10 @@ class MemoryStore:
     async def open_advance(self, advance: Advance) -> None:
         self._add(self._advances, (advance.tenant, advance.token), advance)
 
+    async def get_advance(self, tenant: str, token: str) -> Advance | None:
+        self._check()
+        return self._advances.get((tenant, token))
+
     async def undo_advance(self, tenant: str, token: str, at: datetime) -> Advance:
         self._check()
         if (open_ := self._advances.get((tenant, token))) is None:

@@ -114,6 +114,37 @@ ANSWERS: dict[str, Any] = {
         "assumptions": [],
         "next": None,
     },
+    "UndoOut": {
+        "request_id": _REQUEST,
+        "undone": {"hypothesis_id": _HYPOTHESIS, "detail": "programming language", "option": "Python"},
+        "learned": [{"kind": "undo", "name": "programming language", "value": "Python"}],
+    },
+    "CalibrationsOut": {
+        "calibrations": [
+            {
+                "producer": "local",
+                "model": "rules-1",
+                "adapter": None,
+                "prompt_version": "",
+                "scorer_version": "logit-1",
+                "labels": 162,
+                "judged": {
+                    "labels": 111,
+                    "base_rate": 0.33,
+                    "brier": 0.18,
+                    "skill": 0.19,
+                    "ece": 0.04,
+                    "ece_by_chance": 0.05,
+                    "bins": [
+                        {"predicted": 0.14, "observed": 0.11, "labels": 56},
+                        {"predicted": 0.51, "observed": 0.55, "labels": 55},
+                    ],
+                },
+            }
+        ],
+        "bound": {"alpha": 0.05, "delta": 0.1, "labels": 54, "threshold": None, "stood_down": 0},
+        "order": {"labels": 54, "weights": {"rank": -0.41, "importance": 0.12}},
+    },
     "RecordedOut": {
         "id": "dcdbeb1e1a3d466f89fe37c2512bebfd",
         "learned": [{"kind": "choice", "name": "Where shall we eat?", "value": "Thai place"}],

@@ -59,6 +59,13 @@ class SelectionBody(Body):
     free_text: Text | None = None
 
 
+class UndoBody(Body):
+    model_config = ConfigDict(
+        json_schema_extra={"examples": [{"undo_token": "9yJx0Zr5kq3uQm1sT7wVbC2dE4fG6hIj"}]}
+    )
+    undo_token: Id
+
+
 class ChoiceBody(Body):
     model_config = ConfigDict(
         json_schema_extra={
@@ -242,6 +249,25 @@ class TimingsOut(BaseModel):
     backend_calls: int
 
 
+class BoundOut(BaseModel):
+    """At most a share `alpha` of what is assumed is wrong, with probability 1 - `delta`."""
+
+    alpha: float
+    delta: float
+    labels: int
+
+
+class AutoAdvanceOut(BaseModel):
+    """The answer to one of the questions, assumed because this user would very likely give it."""
+
+    hypothesis_id: str
+    option: str
+    assumption: str
+    undo_token: str
+    undo_expires_at: datetime
+    bound: BoundOut
+
+
 class HypothesizeOut(BaseModel):
     """The answer to POST /v1/hypothesize."""
 
@@ -251,7 +277,7 @@ class HypothesizeOut(BaseModel):
     needs_clarification: bool
     clarity: float
     hypotheses: list[HypothesisOut]
-    auto_advance: dict[str, Any] | None
+    auto_advance: AutoAdvanceOut | None
     context: ContextOut
     backend: BackendOut
     timings_ms: TimingsOut

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from app.api.deps import CallDep, ServicesDep, TenantDep
 from app.api.json import JSON, StrictRoute
 from app.api.problems import responses
-from app.api.schemas import ChoiceBody, FeedbackBody, HypothesizeOut, SelectionBody
+from app.api.schemas import ChoiceBody, FeedbackBody, HypothesizeOut, SelectionBody, UndoBody
 from app.services.learner import Pick
 
 router = APIRouter(prefix="/v1", tags=["learning"], route_class=StrictRoute)
@@ -37,6 +37,20 @@ class SelectionOut(BaseModel):
     next: HypothesizeOut | None
 
 
+class Undone(BaseModel):
+    hypothesis_id: str
+    detail: str
+    option: str
+
+
+class UndoOut(BaseModel):
+    """What is not assumed any more, and what was learned from that."""
+
+    request_id: str
+    undone: Undone
+    learned: list[Learned]
+
+
 class RecordedOut(BaseModel):
     id: str
     learned: list[Learned]
@@ -49,6 +63,12 @@ async def select(body: SelectionBody, services: ServicesDep, call: CallDep) -> R
     """Tell what the user picked. The same twice is answered alike; a different one is a conflict."""
     pick = Pick(body.request_id, body.hypothesis_id, body.option, body.free_text)
     return JSON(await services.learner.select(pick, call))
+
+
+@router.post("/undo", response_model=UndoOut, responses=responses(400, 401, 403, 404, 409, 413, 422, 503))
+async def undo(body: UndoBody, services: ServicesDep, tenant: TenantDep) -> Response:
+    """Take an auto-advance back, until `undo_expires_at`. The same twice is answered alike."""
+    return JSON(await services.learner.undo(tenant, body.undo_token))
 
 
 @router.post("/choices", response_model=RecordedOut, responses=responses(400, 401, 403, 413, 422, 503))

@@ -7,8 +7,9 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Protocol
 
 import orjson
 
@@ -18,7 +19,7 @@ from app.services.habits import Offer
 from app.services.learned_choices import ALPHA, DELTA, LearnedChoices, offer_texts
 from app.services.learned_playbook import LearnedPlaybook
 from app.services.lessons import Wording, disliked, lesson, passed
-from app.storage.base import Event, Learning
+from app.storage.base import Advances, Event, Learning
 
 TENANTS = 64
 """So many are kept in memory; the one unasked for longest goes and is folded again when needed."""
@@ -91,21 +92,26 @@ class LearnedState:
         return blake2b(orjson.dumps(self.snapshot()), digest_size=16).hexdigest()
 
 
+class Source(Learning, Advances, Protocol):
+    """Of the store, what is folded; what nobody took back in time is written down as silence first."""
+
+
 class LearnedStates:
     """The states of all tenants, each caught up with the store when it is asked for."""
 
     def __init__(
         self,
-        store: Learning,
+        store: Source,
         embedder: Embedder,
         wording: Wording,
         clock: Callable[[], float] = time.monotonic,
         *,
         alpha: float = ALPHA,
         delta: float = DELTA,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`alpha`, `delta`: of the bound under which an option is assumed; see AdvanceBound."""
-        self._alpha, self._delta = alpha, delta
+        self._alpha, self._delta, self._now = alpha, delta, now
         self._store, self._embedder, self._wording, self._clock = store, embedder, wording, clock
         self._states: OrderedDict[str, LearnedState] = OrderedDict()
         self._checked: dict[str, float] = {}
@@ -138,6 +144,7 @@ class LearnedStates:
 
     async def _caught_up(self, tenant: str, state: LearnedState | None) -> LearnedState:
         try:
+            await self._store.lapse_advances(tenant, self._now())
             head = await self._store.learning_head(tenant)
             if state is None or state.epoch != head.epoch:
                 state = self._empty(tenant, head.epoch)

@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from app.clients.slm.base import Call
-from app.errors import InvalidInput, NotFound
+from app.errors import Conflict, InvalidInput, NotFound
 from app.models import Choice, Feedback, Interaction, Selection, Turn
+from app.services.advances import contradicts, detail_of, token_of, undo_evidence
 from app.services.background import Background
 from app.services.feedback import check_marks, evidence_of, same_again
 from app.services.hypothesizer import Ask, Hypothesizer
@@ -19,7 +20,7 @@ from app.services.locks import KeyedLocks
 from app.services.persona import Evidence, PersonaService
 from app.services.threads import Thread, read_thread
 from app.services.training import TrainingDataCollector
-from app.storage.base import Interactions
+from app.storage.base import Advances, Interactions
 
 Learned = list[dict[str, str]]
 
@@ -34,12 +35,16 @@ class Pick:
     free_text: str | None = None
 
 
+class Answers(Interactions, Advances, Protocol):
+    """Of the store, what this conductor writes to."""
+
+
 class Learner:
     """Nothing is acknowledged before it is committed; nothing is learned twice."""
 
     def __init__(
         self,
-        store: Interactions,
+        store: Answers,
         persona: PersonaService,
         hypothesizer: Hypothesizer,
         collector: TrainingDataCollector,
@@ -73,6 +78,7 @@ class Learner:
             created_at=datetime.now(UTC),
         )
         stored, is_new = await self._store.add_selection(said)
+        assumed = await self._still_assumed(shown, stored)
         self._learned.touched(call.tenant)
         if stored.outcome is not None:
             return dict(stored.outcome)
@@ -87,10 +93,28 @@ class Learner:
             "session_id": shown.session_id,
             "learned": _learned(evidence),
             "resolved_request": thread.resolve(shown.input_text),
-            "assumptions": list(shown.record.get("assumptions", [])),
+            "assumptions": [*shown.record.get("assumptions", []), *assumed],
             "next": await self._next_round(shown, thread, call),
         }
         return dict(await self._store.set_outcome(call.tenant, shown.id, outcome))
+
+    async def undo(self, tenant: str, token: str) -> dict[str, Any]:
+        """Take an assumption back; twice is answered alike. NotFound, or Conflict once it is late."""
+        advance = await self._store.undo_advance(tenant, token, datetime.now(UTC))
+        asked = await self._store.get_interaction(tenant, advance.request_id)
+        if asked is None:
+            raise NotFound("There is no request behind this undo_token.")
+        if advance.outcome != "undone":
+            raise Conflict(f"The time to undo this ended at {advance.expires_at.isoformat()}.")
+        self._learned.touched(tenant)
+        evidence = undo_evidence(asked, advance)
+        await self._learn(evidence)
+        undone = {
+            "hypothesis_id": advance.hypothesis_id,
+            "detail": evidence.name,
+            "option": advance.option,
+        }
+        return {"request_id": asked.id, "undone": undone, "learned": _learned(evidence)}
 
     async def choose(
         self, tenant: str, user_id: str, input_text: str, options: tuple[str, ...], selected: str
@@ -168,6 +192,18 @@ class Learner:
         for name, value in facets:
             for before, after in await self._persona.state(tenant, user_id, name, value):
                 self._collector.record_persona_update(tenant, user_id, before, after, "", {"backend": "user"})
+
+    async def _still_assumed(self, shown: Interaction, said: Selection) -> list[dict[str, str]]:
+        """The auto-advance of that request, unless it was taken back, be it by another answer."""
+        token = token_of(shown)
+        advance = None if token is None else await self._store.get_advance(shown.tenant, token)
+        if advance is None:
+            return []
+        if contradicts(said, advance):
+            advance = await self._store.undo_advance(shown.tenant, advance.token, said.created_at)
+        if advance.outcome == "undone" or said.hypothesis_id == advance.hypothesis_id:
+            return []
+        return [{"detail": detail_of(shown, advance), "option": advance.option, "source": "habit"}]
 
     async def _learn(self, evidence: Evidence) -> None:
         key = (evidence.tenant, evidence.user_id)

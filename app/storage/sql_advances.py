@@ -28,14 +28,19 @@ class SQLAdvances:
         async with self._database.write() as connection:
             await connection.execute(insert(advances), advance_row(advance))
 
+    async def get_advance(self, tenant: str, token: str) -> Advance | None:
+        query = select(advances).where(advances.c.tenant == tenant, advances.c.token == token)
+        async with self._database.read() as connection:
+            row = (await connection.execute(query)).mappings().one_or_none()
+        return to_advance(row) if row else None
+
     async def undo_advance(self, tenant: str, token: str, at: datetime) -> Advance:
         async with self._database.write() as connection:
             await _settle(connection, tenant, token, "undone", at)
-            query = select(advances).where(advances.c.tenant == tenant, advances.c.token == token)
-            row = (await connection.execute(query)).mappings().one_or_none()
-        if row is None:
+        stands = await self.get_advance(tenant, token)
+        if stands is None:
             raise NotFound("there is no advance with this token")
-        return to_advance(row)
+        return stands
 
     async def lapse_advances(self, tenant: str, at: datetime) -> None:
         query = (

@@ -14,6 +14,7 @@ from tests.nouns import an_advance, an_interaction, at
 async def test_an_undo_in_time_is_one_event_however_often_it_is_said(store: Store) -> None:
     await store.add_interaction(an_interaction())
     await store.open_advance(an_advance())
+    assert await store.get_advance("default", "t1") == an_advance()
     undone = replace(an_advance(), outcome="undone", settled_at=at(30))
     assert await store.undo_advance("default", "t1", at(30)) == undone
     assert await store.undo_advance("default", "t1", at(700)) == undone
@@ -39,6 +40,7 @@ async def test_silence_to_the_end_is_one_event_and_no_undo_comes_after_it(store:
 
 async def test_the_token_of_another_tenant_is_unknown(store: Store) -> None:
     await store.open_advance(an_advance(tenant="other"))
+    assert await store.get_advance("default", "t1") is None
     with pytest.raises(NotFound):
         await store.undo_advance("default", "t1", at(1))
     await store.lapse_advances("default", at(900))
