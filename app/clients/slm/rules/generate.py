@@ -88,7 +88,7 @@ async def _points(request: str, known: Known, chosen: list[Concern], embedder: E
     return [
         point
         for point, vector in zip(points, topics, strict=True)
-        if not known.settles(point.topic, vector, point.options)
+        if not known.settles(point.topic, vector, point.options, (point.question,))
         and all(float(vector @ concern.topic_vector) < _ALIKE for concern in chosen)
     ]
 

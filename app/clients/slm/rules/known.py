@@ -6,7 +6,7 @@ What the persona answers is not for the rules to judge: a facet of one request n
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -15,7 +15,10 @@ from numpy.typing import NDArray
 
 from app.clients.embedding.base import Embedder, Vectors
 from app.clients.slm.base import GenerateHypotheses
+from app.clients.slm.rules.bags import bag
 from app.clients.slm.rules.concerns import Concern
+from app.clients.slm.rules.request import Request
+from app.clients.slm.rules.told import Sentence, abbreviates, beginnings, names_in, sentences
 from app.clients.slm.rules.wording import core
 from app.text import stems, words
 
@@ -62,9 +65,22 @@ _VALUES: tuple[tuple[re.Pattern[str], frozenset[str]], ...] = tuple(
 class Known:
     """The settled topics and the texts that may settle more."""
 
-    def __init__(self, said: str, topics: Vectors, settled: frozenset[str]) -> None:
+    def __init__(
+        self,
+        said: str,
+        topics: Vectors,
+        settled: frozenset[str],
+        keys: Sequence[str],
+        told: Sequence[Sentence],
+        request: frozenset[str],
+        thing: frozenset[str],
+    ) -> None:
+        self._keys, self._told, self._request = keys, told, request
         self._said = set(stems(said))
-        self._spoken = f" {' '.join(words(said))} "
+        spoken = words(said)
+        self._words = frozenset(spoken)
+        self._spoken = f" {' '.join(spoken)} "
+        self._names = self._said - thing
         self._units = {unit[:_UNIT].lower() for unit in _MEASURE.findall(said)}
         self._topics = topics
         self._settled = settled
@@ -75,31 +91,45 @@ class Known:
         pairs = list(_leaves({key: task.context[key] for key in task.context if key not in _GUESSED}))
         questions = [t.content for t in task.conversation if t.role == "assistant" and "?" in t.content]
         topics = [*(key for key, _ in pairs), *task.asked, *questions]
-        theirs = [turn.content for turn in task.conversation if turn.role != "assistant"]
-        said = ". ".join([task.user_input, *theirs, *(value for _, value in pairs)])
+        thing = bag(Request.read(task.user_input).object)
+        theirs = (turn.content for turn in task.conversation if turn.role != "assistant")
+        told = [one for text in theirs for one in sentences(text, thing)]
+        said = ". ".join([task.user_input, *(one.text for one in told), *(value for _, value in pairs)])
         settled = frozenset(stem for form, hits in _VALUES if form.search(said) for stem in hits)
-        return cls(said, await embedder.embed([t for t in topics if t.strip()]), settled)
+        keys = [word for key, _ in pairs for word in words(key)]
+        vectors = await embedder.embed([t for t in topics if t.strip()])
+        return cls(said, vectors, settled, keys, told, bag(task.user_input), thing)
 
     def answers(self, concern: Concern) -> bool:
         """Whether asking this would be asking again."""
-        offered = tuple(option for member in concern.members[:_READ] for option in member.detail.options)
-        return self.settles(concern.topic, concern.topic_vector, offered)
+        details = [member.detail for member in concern.members[:_READ]]
+        offered = tuple(option for detail in details for option in detail.options)
+        questions = tuple(detail.question for detail in details)
+        return self.settles(concern.topic, concern.topic_vector, offered, questions)
 
-    def settles(self, topic: str, vector: NDArray[np.float32], options: tuple[str, ...]) -> bool:
-        """The same for a topic, its unit vector and what is offered with it."""
+    def settles(
+        self, topic: str, vector: NDArray[np.float32], options: Sequence[str], questions: Sequence[str]
+    ) -> bool:
+        """The same for a topic, its unit vector, what is offered with it and how it is asked for."""
         about = core(topic)
         return (
             about <= self._said
             or bool(about & self._settled)
             or any(stem.startswith(unit) for stem in about for unit in self._units)
             or bool(len(self._topics) and (self._topics @ vector).max() >= _ASKED_BEFORE)
+            or any(abbreviates(key, topic) for key in self._keys)
+            or any(one.answers(question, self._request) for one in self._told for question in questions)
             or (not about & _OPEN_LISTS and any(self._speaks_of(option) for option in options))
         )
 
     def _speaks_of(self, option: str) -> bool:
         """Whether an option was named outright; words that any option may have do not count."""
         name = _outright(option)
-        return name is not None and name in self._spoken
+        return (
+            (name is not None and name in self._spoken)
+            or bool(names_in(option) & self._names)
+            or not self._words.isdisjoint(beginnings(option))
+        )
 
 
 @lru_cache(maxsize=16_384)

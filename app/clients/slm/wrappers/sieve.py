@@ -76,4 +76,5 @@ class _Mesh:
         topic = hypothesis.detail
         if core(topic) <= self._object:  # "type of API" is open still when an API is asked for
             topic = hypothesis.question
-        return self._known.settles(topic, (await self._embedder.embed([topic]))[0], hypothesis.options)
+        vector = (await self._embedder.embed([topic]))[0]
+        return self._known.settles(topic, vector, hypothesis.options, (hypothesis.question,))
