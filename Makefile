@@ -4,10 +4,10 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench test-vllm verify lock clean
+.PHONY: help install run test check format bench bench-learning test-vllm verify lock clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "embed-service needs Python 3.11 or later; name one with PYTHON=")'
@@ -42,11 +42,14 @@ format: .venv/.dev ## format and mend what can be mended
 bench: .venv/.dev ## speed, as ratios measured side by side in one run
 	$(BIN)/python -m scripts.bench
 
+bench-learning: .venv/.dev ## what learning is worth on simulated users, and whether it keeps its promises
+	$(BIN)/python -m scripts.bench.learning
+
 test-vllm: .venv/.dev ## set up a real vLLM with a small model and two adapters, and prove the vllm backend on it
 	scripts/setup_vllm.sh --cpu --small-model
 	$(BIN)/python -m pytest -m vllm tests/real
 
-verify: test check test-vllm bench ## everything; takes long
+verify: test check test-vllm bench bench-learning ## everything; takes long
 	$(BIN)/python -m tests.e2e.kill --rounds 200
 
 lock: .venv/.dev ## pin requirements/*.txt again

@@ -6,8 +6,9 @@ import asyncio
 import logging
 import socket
 import sys
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -99,6 +100,43 @@ async def _fold(settings: Settings, check: bool) -> tuple[list[str], bool]:
                 alike, name = False, "differs when folded event by event"
             lines.append(f"{tenant}: {folded.events} events, {len(folded.playbook)} entries, {name}")
     return lines, alike
+
+
+@cli.command()
+def calibration(
+    tenant: Annotated[str, typer.Option(help="Whose; without API_KEYS there is one")] = "default",
+) -> None:
+    """How far probabilities can be trusted, and what may be assumed: the figures of GET /v1/calibration."""
+    report = asyncio.run(_calibration(load_settings(), tenant))
+    for line in _calibration_lines(report):
+        typer.echo(line)
+
+
+async def _calibration(settings: Settings, tenant: str) -> dict[str, Any]:
+    async with open_services(settings) as services:
+        return (await services.learned.get(tenant)).choices.report()
+
+
+def _calibration_lines(report: dict[str, Any]) -> Iterator[str]:
+    for one in report["calibrations"]:
+        judged = one["judged"]
+        name = " ".join(filter(None, (one["producer"], one["model"], one["adapter"], one["prompt_version"])))
+        yield f"{name}: {one['labels']} labels, {judged['labels']} of them judged a probability given before"
+        if judged["labels"]:
+            yield (
+                f"  ECE {judged['ece']:.3f} ({judged['ece_by_chance']:.3f} by chance),"
+                f" Brier {judged['brier']:.3f}, skill {judged['skill'] or 0:.3f}"
+            )
+        for bin_ in judged["bins"]:
+            bar = "#" * round(40 * bin_["observed"])
+            said, seen = f"said {bin_['predicted']:.2f}", f"came true {bin_['observed']:.2f}"
+            yield f"  {said}  {seen}  {bin_['labels']:5d}  {bar}"
+    bound = report["bound"]
+    assumed = "nothing" if bound["threshold"] is None else f"scores from {bound['threshold']:.2f}"
+    yield (
+        f"Assumed without asking: {assumed}; at most {bound['alpha']:.0%} wrong, sure to"
+        f" {1 - bound['delta']:.0%}, by {bound['labels']} labels; stood down {bound['stood_down']} times"
+    )
 
 
 def main() -> None:
