@@ -73,7 +73,7 @@ def body(
         "round": round_,
         "needs_clarification": draft.written is not None and clarity < VAGUE_BELOW,
         "clarity": clarity,
-        "hypotheses": [_hypothesis(one) for one in hypotheses],
+        "hypotheses": [hypothesis_body(one) for one in hypotheses],
         "auto_advance": auto_advance,
         "context": {
             "memories": [
@@ -143,7 +143,8 @@ def origin(draft: Draft) -> dict[str, Any]:
     return nobody if draft.written is None else draft.written.origin
 
 
-def _hypothesis(one: Hypothesis) -> dict[str, Any]:
+def hypothesis_body(one: Hypothesis) -> dict[str, Any]:
+    """A hypothesis of the contract."""
     return {
         "id": one.id,
         "detail": one.detail,
