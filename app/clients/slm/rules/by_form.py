@@ -17,9 +17,9 @@ _VERBS = {
     "find": """find search recommend suggest list compare choose pick get look buy book order show""",
     "teach": """teach explain learn guide describe tell understand instruct""",
     "mend": """fix repair solve debug improve optimize optimise update upgrade clean change refactor""",
-    "arrange": """plan organize organise arrange schedule host deploy install move help start run""",
+    "arrange": """plan organize organise arrange schedule host deploy install move start run""",
 }
-VERBS = frozenset(verb for verbs in _VERBS.values() for verb in verbs.split())
+VERBS = frozenset(["help", *(verb for verbs in _VERBS.values() for verb in verbs.split())])
 """What English requests begin with."""
 _INTENT = {verb: intent for intent, verbs in _VERBS.items() for verb in verbs.split()}
 

@@ -56,8 +56,13 @@ class Concern:
     shared: frozenset[str]
 
     def options(self, first: Member) -> tuple[str, ...]:
-        """What can be offered with the question of `first`: its own options, or those of a near member."""
-        order = [first, *(member for member in self.members[:_OTHERS] if member is not first)]
+        """What can be offered with the question of `first`: its own options, or those of a near member.
+
+        The nearest by meaning may ask for something else of the same thing: it must share a word
+        that the request does not have.
+        """
+        near = (member for member in self.members[:_OTHERS] if member is not first)
+        order = [first, *(one for one in near if (one.core & first.core) - self.said)]
         return offer([(m.detail, m.example, m.foreign) for m in order], self.said, self.shared)
 
     @property

@@ -39,6 +39,8 @@ async def generate(task: GenerateHypotheses, request_id: str, embedder: Embedder
     spoken = spoken_in(task)
     english = spoken == ENGLISH
     examples = [e for e in task.examples if spoken == (language_of_example(e) or ENGLISH)]
+    read, said = Request.read(task.user_input), bag(task.user_input)
+    examples = [e for e in examples if not _means_otherwise(read, said, e)]
     known = await Known.of(task, embedder)
     chosen: list[Concern] = []
     if _speak_of(task.user_input, examples):
@@ -66,6 +68,15 @@ async def followups(task: FollowupQuestions, embedder: Embedder) -> list[str]:
     known |= {key: value for key, value in task.context.items() if str(value) != request}
     asked = GenerateHypotheses(request, known, examples=task.examples, count=task.count)
     return [hypothesis.question for hypothesis in await generate(asked, "", embedder)]
+
+
+def _means_otherwise(request: Request, said: frozenset[str], example: Example) -> bool:
+    """Whether an example has only the verb of a request, faintly or as a noun: "book a flight", "a book"."""
+    shared = said & bag(example.text or "")
+    if not shared or not shared <= bag(request.verb):
+        return False
+    faint = bool(request.object) and example.similarity < _FAINT
+    return faint or not bag(Request.read(example.text or "").verb) & shared
 
 
 def _speak_of(request: str, examples: Sequence[Example]) -> bool:

@@ -11,6 +11,8 @@ from app.clients.slm.rules.bags import bag
 from app.models import Detail, Example
 
 _MOST = 4
+_REST = 3
+"""So many must be left where some do not fit: "One-off" and "Both" are no choice."""
 _CLOSE = 0.45
 """An example this similar speaks of the same subject: what it offered fits."""
 _INNER_NAME = re.compile(r"\s[A-Z][a-z]+|[a-z][A-Z]|\b[A-Z]\w*[0-9]")
@@ -32,7 +34,7 @@ def offer(
     said: AbstractSet[str],
     shared: AbstractSet[str],
 ) -> tuple[str, ...]:
-    """The first list of which two options fit, as far as they do; () where there is none.
+    """The first list whose options fit, all of them or three at least; () where there is none.
 
     A candidate is a detail, its example and the stems that only the example's request has. Lists are
     not mixed, as the options of one list exclude each other.
@@ -43,7 +45,7 @@ def offer(
         kept = [
             short for option in detail.options if (short := _short(option)) and _fits(short, foreign, known)
         ]
-        if len(kept) > 1:
+        if len(kept) > 1 and (len(kept) == len(detail.options) or len(kept) >= _REST):
             return tuple(dict.fromkeys(kept))[:_MOST]
     return ()
 

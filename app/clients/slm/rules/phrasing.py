@@ -11,6 +11,8 @@ from app.clients.slm.rules.wording import ask, core, opening, reuse
 _TRIED = 6
 _PLAIN = 3
 _LONG = 12
+_NEAR = 0.5
+_ANY_TOPIC = "do you have in mind?"
 _USED = 0.05
 """What a question that a person once wrote is ahead of one made by rule,"""
 _CLUMSY = 0.2
@@ -18,8 +20,14 @@ _CLUMSY = 0.2
 
 
 def phrase(concern: Concern, taken: Collection[str]) -> tuple[str, Member]:
-    """A question that begins otherwise than the openings in `taken`, if there is one, and whose it was."""
+    """A question that begins otherwise than the openings in `taken`, if there is one, and whose it was.
+
+    Where only the last of the forms fits the topic ("do you have in mind?"), its own question is better.
+    """
     made = ask(concern.topic, taken)
+    own = _own(concern) if made.endswith(_ANY_TOPIC) else None
+    if own and opening(own) not in taken:
+        return own, concern.members[0]
     used = {
         question: (_merit(question, concern) + _USED, member)
         for member in concern.members[:_TRIED]
@@ -31,6 +39,16 @@ def phrase(concern: Concern, taken: Collection[str]) -> tuple[str, Member]:
         if opening(made) in taken or used[best][0] > _merit(made, concern) - clumsy:
             return best, used[best][1]
     return made, concern.members[0]
+
+
+def _own(concern: Concern) -> str | None:
+    """The short question of the one that is asked, in words of its topic or of a request much like this."""
+    first = concern.members[0]
+    question = reuse(first.detail.question, first.foreign)
+    if question is None or len(question.split()) > _LONG:
+        return None
+    near = first.example.similarity >= _NEAR
+    return question if near or concern.core & bag(question) else None
 
 
 def _as_before(concern: Concern, member: Member) -> str | None:

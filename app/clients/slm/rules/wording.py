@@ -59,6 +59,7 @@ _FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             r"(.+ (?:or|and) (?:preferences|requirements|interests|issues|goals|concerns))",
             ("Do you have any {1}?", "Are there any {1} to consider?"),
         ),
+        (r"your (.+?) preferences?", ("Which {1} do you prefer?", "Do you have any {1} preferences?")),
         (r"(.+?) preferences?", ("Do you have any {1} preferences?", "Which {1} do you prefer?")),
         (r"preferred (?!or |and )(.+)", ("Which {1} do you prefer?", "Do you have a preferred {1}?")),
         (r"desired (.+)", ("Which {1} do you want?", "What would be the desired {1}?")),
@@ -121,8 +122,11 @@ _CLAUSE = re.compile(r"\b(?:user|can|could|will|would|is|are|has|have|wants?|not
 _TAIL = re.compile(
     r"\s(?:for|of|in|from|to|on|at|with|about|during|within|after|before|regarding)(?=\s)(?! mind\b)"
 )
+_REMNANT = re.compile(r"^\w+(?:ed|ing)$")
+"""A lone participle left of a phrase names nothing."""
 _BROKEN_OFF = re.compile(r"[,:]$|\b(?:looking|interested|going|thinking|planning|trying|the|a|an|your)$")
 """Ends of a question whose rest was cut."""
+_YOURS = re.compile(r"\b(?:your|any|a|the) your\b")
 _USER = re.compile(r"\b(?:the )?(?:user|person|client)(?:'s|’s|s')", re.IGNORECASE)
 
 
@@ -157,7 +161,9 @@ def _fitted(whole: str, strange: frozenset[str]) -> str | None:
         text = " ".join(word for word in text.split() if not _is(word, strange, keep_head=text))
     left = set(stems(text))
     empty = FORM_STEMS if text == whole else FORM_STEMS | _RELATIONAL
-    return text if left - empty and not strange & left else None
+    return (
+        text if left - empty and not strange & left and not (text != whole and _REMNANT.match(text)) else None
+    )
 
 
 def _cut_tails(text: str, strange: AbstractSet[str]) -> str:
@@ -203,7 +209,7 @@ def _plural(phrase: str) -> bool:
 
 
 def _tidy(question: str) -> str:
-    question = " ".join(question.split()).replace(" ?", "?")
+    question = _YOURS.sub("your", " ".join(question.split()).replace(" ?", "?"))
     return question[0].upper() + question[1:]
 
 
