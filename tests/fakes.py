@@ -225,6 +225,10 @@ class MemoryStore:
         self._check()
         return self._advances.get((tenant, token))
 
+    async def list_advances(self, tenant: str, user_id: str) -> list[Advance]:
+        self._check()
+        return _of_user(self._advances, tenant, user_id)
+
     async def undo_advance(self, tenant: str, token: str, at: datetime) -> Advance:
         self._check()
         if (open_ := self._advances.get((tenant, token))) is None:

@@ -78,10 +78,10 @@ class Learner:
             created_at=datetime.now(UTC),
         )
         stored, is_new = await self._store.add_selection(said)
-        assumed = await self._still_assumed(shown, stored)
         self._learned.touched(call.tenant)
         if stored.outcome is not None:
             return dict(stored.outcome)
+        assumed = await self._still_assumed(shown, stored)
         evidence = _evidence(stored, shown, hypothesis)
         if is_new:
             self._collector.record_selection(shown, stored)
@@ -100,13 +100,16 @@ class Learner:
 
     async def undo(self, tenant: str, token: str) -> dict[str, Any]:
         """Take an assumption back; twice is answered alike. NotFound, or Conflict once it is late."""
-        advance = await self._store.undo_advance(tenant, token, datetime.now(UTC))
+        now = datetime.now(UTC)
+        advance = await self._store.undo_advance(tenant, token, now)
         asked = await self._store.get_interaction(tenant, advance.request_id)
         if asked is None:
             raise NotFound("There is no request behind this undo_token.")
         if advance.outcome != "undone":
             raise Conflict(f"The time to undo this ended at {advance.expires_at.isoformat()}.")
         self._learned.touched(tenant)
+        if advance.settled_at == now:
+            self._collector.record_undo(asked, advance)
         evidence = undo_evidence(asked, advance)
         await self._learn(evidence)
         undone = {
@@ -201,6 +204,9 @@ class Learner:
             return []
         if contradicts(said, advance):
             advance = await self._store.undo_advance(shown.tenant, advance.token, said.created_at)
+            self._learned.touched(shown.tenant)
+            if advance.settled_at == said.created_at:
+                self._collector.record_undo(shown, advance)
         if advance.outcome == "undone" or said.hypothesis_id == advance.hypothesis_id:
             return []
         return [{"detail": detail_of(shown, advance), "option": advance.option, "source": "habit"}]

@@ -206,6 +206,10 @@ class Advances(Protocol):
 
     async def get_advance(self, tenant: str, token: str) -> Advance | None: ...
 
+    async def list_advances(self, tenant: str, user_id: str) -> list[Advance]:
+        """Oldest first."""
+        ...
+
     async def undo_advance(self, tenant: str, token: str, at: datetime) -> Advance:
         """Take it back, once, unless its time is over at `at`. The advance as it stands; NotFound without."""
         ...

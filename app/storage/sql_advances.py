@@ -34,6 +34,15 @@ class SQLAdvances:
             row = (await connection.execute(query)).mappings().one_or_none()
         return to_advance(row) if row else None
 
+    async def list_advances(self, tenant: str, user_id: str) -> list[Advance]:
+        query = (
+            select(advances)
+            .where(advances.c.tenant == tenant, advances.c.user_id == user_id)
+            .order_by(advances.c.created_at, advances.c.token)
+        )
+        async with self._database.read() as connection:
+            return [to_advance(row) for row in (await connection.execute(query)).mappings()]
+
     async def undo_advance(self, tenant: str, token: str, at: datetime) -> Advance:
         async with self._database.write() as connection:
             await _settle(connection, tenant, token, "undone", at)

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 
 from app.main import create_app
 from app.models import Selection
 from app.services.advance import is_audited
 from app.services.bundle import Services
 from app.services.calibration import ENOUGH
+from app.services.training.history import read_history
 from tests.api.conftest import settings_in
 
 KEYS = tuple(
@@ -127,6 +129,28 @@ async def test_an_earned_advance_is_told_with_its_bound_and_can_be_taken_back(tm
         again = (await ask(client, "ada", THEIRS))["hypotheses"]
         assert [one["confidence"] for one in again] == [one["confidence"] for one in theirs]
         assert [one["question"] for one in again] == [one["question"] for one in theirs]
+
+
+async def test_an_undo_is_a_line_to_train_on_live_and_in_an_export(tmp_path: Path) -> None:
+    async with service(tmp_path, enable_training_data_collection=True) as (client, services):
+        await agree(client, services, "early", 60)
+        await agree(client, services, "late", 120)
+        shown = await advanced(client, "ada")
+        undo = {"undo_token": shown["auto_advance"]["undo_token"]}
+        for _ in range(2):
+            assert (await client.post("/v1/undo", json=undo)).status_code == 200
+        await services.collector.flush()
+        await services.collector.export(await read_history(services.store), tmp_path / "again")
+    (live,) = undone(tmp_path / "training")
+    assert undone(tmp_path / "again") == [live]
+    assert live["request_id"] == shown["request_id"]
+    assert live["label_confidence"] == 1.0
+    assert orjson.loads(live["picked"])["option"] == "Python"
+
+
+def undone(folder: Path) -> list[dict[str, Any]]:
+    told = (folder / "hypotheses_data.jsonl").read_bytes().splitlines()
+    return [line for line in map(orjson.loads, told) if line["event"] == "undone"]
 
 
 async def test_another_answer_to_the_question_takes_the_advance_back_and_silence_does_not(

@@ -22,6 +22,8 @@ async def test_an_undo_in_time_is_one_event_however_often_it_is_said(store: Stor
     assert (event.kind, event.at, event.record) == ("undo", at(30), undone)
     assert event.interaction == an_interaction()
     assert await store.is_recorded("default", "ann", "t1")
+    assert await store.list_advances("default", "ann") == [undone]
+    assert await store.list_advances("default", "bob") == []
 
 
 async def test_silence_to_the_end_is_one_event_and_no_undo_comes_after_it(store: Store) -> None:

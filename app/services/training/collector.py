@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from app.models import Choice, Facet, Feedback, Interaction, Selection
+from app.models import Advance, Choice, Facet, Feedback, Interaction, Selection
 from app.services.training import lines
 from app.services.training.history import History, history_lines
 from app.services.training.jsonl import JsonlDirectory, to_line
@@ -99,6 +99,10 @@ class TrainingDataCollector:
     def record_selection(self, interaction: Interaction, selection: Selection) -> None:
         """The same request with what was picked, as a line of its own."""
         self._record(HYPOTHESES, partial(lines.selection_line, interaction, selection))
+
+    def record_undo(self, interaction: Interaction, advance: Advance) -> None:
+        """The same request with the option that was taken back, as a line of its own."""
+        self._record(HYPOTHESES, partial(lines.undo_line, interaction, advance))
 
     def record_feedback(self, feedback: Feedback, interaction: Interaction | None = None) -> None:
         """A judgement; of a search or ranking it is also that line again, with its labels."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from app.models import Choice, Facet, Feedback, Interaction, Selection
+from app.models import Advance, Choice, Facet, Feedback, Interaction, Selection
 from app.services.training import lines
 from app.services.training.lines import FEEDBACK, HYPOTHESES, PERSONAS, RANKINGS, Line
 from app.storage.base import Store
@@ -18,6 +18,7 @@ class History:
     interactions: Sequence[tuple[Interaction, Selection | None]] = ()
     choices: Sequence[Choice] = ()
     feedback: Sequence[Feedback] = ()
+    undone: Sequence[Advance] = ()
     facets: Mapping[tuple[str, str], Sequence[Facet]] = field(default_factory=dict)
     """By (tenant, user_id), every facet ever held, oldest first."""
 
@@ -29,6 +30,12 @@ async def read_history(store: Store, tenant: str | None = None) -> History:
         interactions=await store.iterate_interactions(tenant),
         choices=[choice for user in users for choice in await store.list_choices(*user)],
         feedback=[item for user in users for item in await store.list_feedback(*user)],
+        undone=[
+            advance
+            for user in users
+            for advance in await store.list_advances(*user)
+            if advance.outcome == "undone"
+        ],
         facets={user: await store.facet_history(*user) for user in users},
     )
 
@@ -53,6 +60,9 @@ def _hypotheses(history: History) -> Iterator[Line]:
             yield lines.shown_line(interaction)
             if selection is not None:
                 yield lines.selection_line(interaction, selection)
+    asked = {(interaction.tenant, interaction.id): interaction for interaction, _ in history.interactions}
+    for advance in history.undone:
+        yield lines.undo_line(asked[advance.tenant, advance.request_id], advance)
 
 
 def _rankings(history: History) -> Iterator[Line]:

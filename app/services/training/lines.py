@@ -19,7 +19,7 @@ from typing import Any
 
 import orjson
 
-from app.models import Choice, Facet, Feedback, Interaction, Selection
+from app.models import Advance, Choice, Facet, Feedback, Interaction, Selection
 from app.services.training.redact import alias, redact, redact_all
 
 SCHEMA_VERSION = 1
@@ -53,6 +53,13 @@ def selection_line(interaction: Interaction, selection: Selection) -> Line:
         "free_text": selection.free_text,
     }
     return _hypotheses(interaction, "picked", selection.created_at, picked, EXPLICIT)
+
+
+def undo_line(interaction: Interaction, advance: Advance) -> Line:
+    """The request again, with the option that was assumed and taken back: what the user did not want."""
+    refused = {"hypothesis_id": advance.hypothesis_id, "option": advance.option, "free_text": None}
+    moment = advance.settled_at or advance.expires_at
+    return _hypotheses(interaction, "undone", moment, refused, EXPLICIT)
 
 
 def labels_line(interaction: Interaction, feedback: Feedback) -> Line:
