@@ -99,5 +99,10 @@ def test_yours_is_said_once() -> None:
     assert ask("your cuisine preference") == "Which cuisine do you prefer?"
 
 
+def test_what_a_genre_is_of_cannot_be_cut_off() -> None:
+    assert topic("Genre or type of books", ["book"]) is None
+    assert ask("specific pieces needed") == "Are there any specific pieces needed?"
+
+
 def test_a_lone_participle_is_no_topic() -> None:
     assert topic("Part of the code concerned", ["part", "code"]) is None

@@ -23,6 +23,7 @@ _RELATIONAL = frozenset(
     stems(
         "source method nature version aspect aspects list criteria definition purpose context order handling"
         " content data number scope focus basis use step column features part output input rule name"
+        " genre item title"
     )
 )
 """Words that say nothing once what they are of is cut off."""
@@ -97,6 +98,7 @@ _FORMS: tuple[tuple[re.Pattern[str], tuple[str, ...]], ...] = tuple(
             r"specific (.*s(?: (?:to|of|in|for|or|and) .+)?)",
             ("Are there any specific {1} you have in mind?", "Which {1} matter most to you?"),
         ),
+        (r"specific (\w*[^\Wsui]s [a-z]+ed)", ("Are there any specific {1}?",)),
         (r"specific (.+)", ("Do you have a specific {1} in mind?", "Which {1} do you have in mind?")),
         (
             r"(purpose|context|nature|scope|cause|location|size|duration|length|frequency) (of .+)",
