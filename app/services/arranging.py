@@ -148,14 +148,10 @@ def _assumed(
     hypotheses: Sequence[Hypothesis], shown: Shown, learned: LearnedChoices
 ) -> tuple[Hypothesis, str] | None:
     """The surest guess that the bound allows; none where the request is asked all the same."""
-    if shown.audited:
+    surest = shown.surest
+    if shown.audited or surest is None or surest.guess is None:
         return None
-    guessed = [
-        (question.guess.score, one, one.options[question.guess.option])
-        for one, question in zip(hypotheses, shown.questions, strict=True)
-        if question.guess is not None and learned.bound.allows(question.guess.score)
-    ]
-    if not guessed:
+    if not learned.bound.allows(surest.guess.score):
         return None
-    _, one, option = max(guessed, key=lambda found: found[0])
-    return one, option
+    one = next(one for one in hypotheses if one.id == surest.id)
+    return one, one.options[surest.guess.option]

@@ -36,11 +36,7 @@ class LearnedChoices:
             self._labelled(asked, hypothesis, picked=hypothesis["id"] == said.hypothesis_id)
         options = _options(asked, said.hypothesis_id)
         picked = options.index(said.option) if said.option in options else None
-        guess = shown.guess(said.hypothesis_id)
-        if guess is not None and (said.option or said.free_text):
-            self.bound.answered(
-                guess.score, picked == guess.option, advancing=shown.advancing, audited=shown.audited
-            )
+        self._told(shown, said, picked)
         if offer is not None and picked is not None:
             self.habits.picked(said.user_id, offer, picked)
 
@@ -75,6 +71,15 @@ class LearnedChoices:
     def snapshot(self) -> dict[str, Any]:
         """All of the state that shows in an answer, in plain values."""
         return {**self.report(), "trust": self.habits.trust()}
+
+    def _told(self, shown: Shown, said: Selection, picked: int | None) -> None:
+        """A label for the bound, of the one question that could have been assumed: no other is advanced."""
+        surest = shown.surest
+        if surest is None or surest.guess is None or surest.id != said.hypothesis_id:
+            return
+        if said.option or said.free_text:
+            right = picked == surest.guess.option
+            self.bound.answered(surest.guess.score, right, advancing=shown.advancing, audited=shown.audited)
 
     def _labelled(self, asked: Interaction, hypothesis: Mapping[str, Any], picked: bool) -> None:
         key = calibration_key(asked.tenant, hypothesis["producer"], asked.record)

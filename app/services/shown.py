@@ -65,6 +65,12 @@ class Shown:
         place = self.place(hypothesis_id)
         return None if place is None else self.questions[place].guess
 
+    @property
+    def surest(self) -> ShownQuestion | None:
+        """The question whose answer would be assumed before any other's; the first of equals."""
+        guessed = [one for one in self.questions if one.guess is not None]
+        return max(guessed, key=lambda one: one.guess.score if one.guess else 0.0, default=None)
+
     def kept(self) -> dict[str, Any]:
         """JSON types, to be kept as `record["shown"]`."""
         return {**asdict(self), "questions": [asdict(one) for one in self.questions]}

@@ -19,15 +19,17 @@ from tests.nouns import a_selection, an_advance, an_interaction
 OFFER = Offer(np.eye(4, dtype=np.float32)[0], np.eye(4, dtype=np.float32)[1:3])
 
 
-def asked(number: int = 0, score: float = 0.95, **fields: Any) -> Interaction:
+def asked(
+    number: int = 0, score: float = 0.95, other: Guess | None = None, advancing: bool = False
+) -> Interaction:
     """Two questions with options Python and Go; the first is guessed to be answered Python."""
     shown = Shown(
         questions=tuple(
             ShownQuestion(name, Candidate(0.5, rank, 3 - rank, "local"), -rank / 2, guess)
-            for rank, (name, guess) in enumerate([("h1", Guess(0, score)), ("h2", None)])
+            for rank, (name, guess) in enumerate([("h1", Guess(0, score)), ("h2", other)])
         ),
         log_propensity=0.0,
-        advancing=fields.pop("advancing", False),
+        advancing=advancing,
         audited=False,
     )
     row = an_interaction(f"r{number}")
@@ -90,6 +92,15 @@ def test_typed_words_are_a_wrong_guess_and_none_of_these_is_no_label() -> None:
     assert choices.bound.bound.labels == 40
     assert choices.bound.bound.threshold is None
     assert choices.habits.skip_rate("ann") < 0.1
+
+
+def test_only_the_question_that_could_be_assumed_labels_the_bound() -> None:
+    choices = LearnedChoices()
+    choices.selected(asked(1, other=Guess(0, 0.9)), said(1, hypothesis_id="h2"), OFFER)
+    assert choices.bound.bound.labels == 0
+    choices.selected(asked(2, other=Guess(0, 0.97)), said(2, hypothesis_id="h2"), OFFER)
+    assert choices.bound.bound.labels == 1
+    assert predicted(choices) > 0.5
 
 
 def test_right_guesses_allow_an_advance_and_while_it_stands_only_audits_count() -> None:
