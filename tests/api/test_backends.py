@@ -115,3 +115,15 @@ async def test_no_backend_at_all_still_starts_and_answers(tmp_path: Path) -> Non
         assert (await client.get("/health/ready")).status_code == 200
         assert (await hypothesize(client))["backend"]["degraded"]
         assert (await client.get("/v1/status")).json()["backend"]["ok"] is False
+
+
+@pytest.mark.parametrize("impl", ["http", "vllm"])
+async def test_a_models_questions_are_held_to_what_the_caller_said(tmp_path: Path, impl: str) -> None:
+    async with serving(FakeVLLM()) as url, running(wired(tmp_path, url, impl)) as client:
+        open_ = await hypothesize(client, user_id="bob")
+        said = await hypothesize(client, user_id="cy", context={"goal": "sell more shoes"})
+        german = await hypothesize(client, user_id="di", input_text="Erstelle bitte einen Plan für mich")
+    assert "goal" in [one["detail"] for one in open_["hypotheses"]]
+    assert "goal" not in [one["detail"] for one in said["hypotheses"]]
+    assert german["hypotheses"] == []
+    assert not any(answer["backend"]["degraded"] for answer in (open_, said, german))
