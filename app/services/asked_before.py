@@ -38,6 +38,14 @@ class AskedBefore:
     def tenant(self, detail: str) -> Counts:
         return self._tenant.get(_name(detail), Counts())
 
+    def snapshot(self) -> dict[str, dict[str, tuple[int, int]]]:
+        """[picks, shows] by detail, for each user and under "" for the tenant; newest last."""
+        books = {"": self._tenant, **self._users}
+        return {
+            user_id: {name: (counts.picks, counts.shows) for name, counts in book.items()}
+            for user_id, book in books.items()
+        }
+
 
 def _count(book: OrderedDict[str, Counts], name: str, picked: bool, most: int) -> None:
     before = book.get(name, Counts())

@@ -70,7 +70,7 @@ class LearnedChoices:
 
     def snapshot(self) -> dict[str, Any]:
         """All of the state that shows in an answer, in plain values."""
-        return {**self.report(), "trust": self.habits.trust()}
+        return {**self.report(), "trust": self.habits.trust(), "asked": self.asked_before.snapshot()}
 
     def _told(self, shown: Shown, said: Selection, picked: int | None) -> None:
         """A label for the bound, of the one question that could have been assumed: no other is advanced."""
