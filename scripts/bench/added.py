@@ -65,8 +65,8 @@ async def _measure(service: int, stub: int) -> None:
     writer.close()
     added.sort()
     print(
-        f"added p50 {added[len(added) // 2]:.2f} ms, p99 {added[int(0.99 * len(added))]:.2f} ms over {len(added)}"
-        f" requests; backend calls a request: {sorted(calls)} as told, {seen / _REQUESTS:.2f} as the stub saw"
+        f"added p50 {added[len(added) // 2]:.2f} ms, p99 {added[int(0.99 * len(added))]:.2f} ms"
+        f" over {len(added)} requests; backend calls a request: {sorted(calls)} as told, {seen / _REQUESTS:.2f} as the stub saw"
     )
 
 
