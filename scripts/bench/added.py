@@ -65,9 +65,8 @@ async def _measure(service: int, stub: int) -> None:
     writer.close()
     added.sort()
     told, saw = sorted(calls), seen / _REQUESTS
-    print(
-        f"added p50 {added[len(added) // 2]:.2f} ms, p99 {added[int(0.99 * len(added))]:.2f} ms, {len(added)} requests"
-    )
+    p50, p99 = added[len(added) // 2], added[int(0.99 * len(added))]
+    print(f"added p50 {p50:.2f} ms, p99 {p99:.2f} ms, {len(added)} requests")
     print(f"backend calls a request: {told} as told, {saw:.2f} as the stub saw")
 
 
