@@ -124,9 +124,11 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             limits=Limits(settings.context_token_budget, settings.enrich_context, settings.undo_seconds),
         )
         _warm_up(stack, backend)
+        learner = Learner(store, persona, hypothesizer, collector, background, learned)
+        _in_background(stack, _said(learner.catch_up(), "what was said last is not learned yet"))
         yield Services(
             hypothesizer=hypothesizer,
-            learner=Learner(store, persona, hypothesizer, collector, background, learned),
+            learner=learner,
             memories=MemoryService(store, embedder),
             recall=Recall(store, ranking, persona, collector, background),
             persona=persona,
@@ -259,13 +261,15 @@ def _warm_up(stack: AsyncExitStack, backend: SLMClient | None) -> None:
     if warmup is None:
         return
 
-    async def warm() -> None:
-        try:
-            await warmup()
-        except ServiceError as error:
-            log.warning("the backend is not warm: %s", error.detail)
+    _in_background(stack, _said(warmup(), "the backend is not warm"))
 
-    _in_background(stack, warm())
+
+async def _said(work: Coroutine[Any, Any, None], otherwise: str) -> None:
+    """Where it fails for a reason of ours, the log says so and the service goes on."""
+    try:
+        await work
+    except ServiceError as error:
+        log.warning("%s: %s", otherwise, error.detail)
 
 
 def _in_background(stack: AsyncExitStack, work: Coroutine[Any, Any, None]) -> None:

@@ -31,6 +31,7 @@ PARTS = {
     "answers": {"context", "shown"},
     "arranging": {"advance", "habits", "learned_choices", "preference_order", "showing", "shown"},
     "calibration": {"beta_curve", "reliability"},
+    "evidence": {"facets"},
     "feedback": {"facets"},
     "index_cache": {"memory_index"},
     "learned": {"habits", "learned_choices", "learned_playbook", "lessons"},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ from app.errors import Conflict, InvalidInput, NotFound
 from app.models import Choice, Feedback, Interaction, Selection, Turn
 from app.services.advances import contradicts, detail_of, token_of, undo_evidence
 from app.services.background import Background
+from app.services.evidence import of_choice, of_event, of_selection
 from app.services.feedback import check_marks, evidence_of, same_again
 from app.services.hypothesizer import Ask, Hypothesizer
 from app.services.learned import LearnedStates
@@ -20,9 +21,11 @@ from app.services.locks import KeyedLocks
 from app.services.persona import Evidence, PersonaService
 from app.services.threads import Thread, read_thread
 from app.services.training import TrainingDataCollector
-from app.storage.base import Advances, Interactions
+from app.storage.base import Advances, Interactions, Learning, Users
 
 Learned = list[dict[str, str]]
+LOOK_BACK = 500
+"""More events than one process ever has under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +38,8 @@ class Pick:
     free_text: str | None = None
 
 
-class Answers(Interactions, Advances, Protocol):
-    """Of the store, what this conductor writes to."""
+class Answers(Interactions, Advances, Users, Learning, Protocol):
+    """Of the store, what this conductor reads and writes."""
 
 
 class Learner:
@@ -60,6 +63,17 @@ class Learner:
         """Wait, briefly, until what this user said last has reached the persona."""
         await self._background.settle((tenant, user_id))
 
+    async def catch_up(self) -> None:
+        """Learn what was acknowledged but had not reached the persona when the process before this ended.
+
+        The newest `LOOK_BACK` events of each tenant are read again; what was learned is not learned twice.
+        """
+        for tenant in sorted({tenant for tenant, _ in await self._store.list_users(None)}):
+            head = await self._store.learning_head(tenant)
+            for event in await self._store.events_after(tenant, max(0, head.seq - LOOK_BACK), LOOK_BACK):
+                if (evidence := of_event(event)) is not None:
+                    await self._learn(evidence)
+
     async def select(self, pick: Pick, call: Call) -> dict[str, Any]:
         """The body of the contract. NotFound, InvalidInput, or Conflict with an earlier selection."""
         async with self._requests(call.tenant, pick.request_id):
@@ -67,7 +81,7 @@ class Learner:
 
     async def _select(self, pick: Pick, call: Call) -> dict[str, Any]:
         shown = await self._shown(call.tenant, pick.request_id)
-        hypothesis = _checked(pick, shown)
+        _check(pick, shown)
         said = Selection(
             request_id=shown.id,
             tenant=call.tenant,
@@ -82,7 +96,7 @@ class Learner:
         if stored.outcome is not None:
             return dict(stored.outcome)
         assumed = await self._still_assumed(shown, stored)
-        evidence = _evidence(stored, shown, hypothesis)
+        evidence = of_selection(stored, shown)
         if is_new:
             self._collector.record_selection(shown, stored)
         if evidence is not None:
@@ -127,17 +141,7 @@ class Learner:
         await self._store.add_choice(choice)
         self._learned.touched(tenant)
         self._collector.record_choice(choice)
-        evidence = Evidence(
-            record_id=choice.id,
-            tenant=tenant,
-            user_id=user_id,
-            input_text=input_text,
-            name=input_text,
-            selected=selected,
-            options=options,
-            kind="choice",
-            at=choice.created_at,
-        )
+        evidence = of_choice(choice)
         await self._learn(evidence)
         return {"id": choice.id, "learned": _learned(evidence)}
 
@@ -247,37 +251,18 @@ class Learner:
         return answer if answer["needs_clarification"] and answer["hypotheses"] else None
 
 
-def _checked(pick: Pick, shown: Interaction) -> Mapping[str, Any] | None:
-    """The hypothesis picked; InvalidInput where pick and answer do not fit together."""
+def _check(pick: Pick, shown: Interaction) -> None:
+    """InvalidInput where pick and answer do not fit together."""
     offered = {hypothesis["id"]: hypothesis for hypothesis in shown.answer["hypotheses"]}
     if pick.hypothesis_id is None:
         if pick.option is not None:
             raise InvalidInput("option goes with a hypothesis_id; use free_text for words of your own")
-        return None
+        return
     if pick.hypothesis_id not in offered:
         raise InvalidInput(f"hypothesis_id must be null or one of {sorted(offered)}")
-    hypothesis: Mapping[str, Any] = offered[pick.hypothesis_id]
-    if pick.option is not None and pick.option not in hypothesis["options"]:
-        raise InvalidInput(f"option must be one of {hypothesis['options']}; use free_text for other words")
-    return hypothesis
-
-
-def _evidence(said: Selection, shown: Interaction, hypothesis: Mapping[str, Any] | None) -> Evidence | None:
-    """What the selection says of the user; None where no answer was given, only a question picked."""
-    answer = said.option or said.free_text
-    if answer is None or hypothesis is None:
-        return None
-    return Evidence(
-        record_id=said.request_id,
-        tenant=said.tenant,
-        user_id=said.user_id,
-        input_text=shown.input_text,
-        name=hypothesis["detail"],
-        selected=answer,
-        options=tuple(hypothesis["options"]) if said.option else (),
-        kind="pick" if said.option else "typed",
-        at=said.created_at,
-    )
+    options = offered[pick.hypothesis_id]["options"]
+    if pick.option is not None and pick.option not in options:
+        raise InvalidInput(f"option must be one of {options}; use free_text for other words")
 
 
 def _learned(evidence: Evidence | None) -> Learned:
