@@ -7,8 +7,6 @@ ServiceError                      500
 ├─ NotFound                       404
 │  └─ UnknownAdapter              404   a `lora_name` not allowed or not to be had
 ├─ Conflict                       409   the same thing was said before, differently
-├─ TooLarge                       413
-├─ Overloaded                     429   retryable
 ├─ StorageError                   503   retryable
 ├─ ConfigError                    500   a setting is wrong; the start stops
 └─ BackendError                   502   a language model or embedder failed
@@ -75,18 +73,6 @@ class Conflict(ServiceError):
     """This contradicts what was said before."""
 
     status, slug, title = 409, "conflict", "Conflict"
-
-
-class TooLarge(ServiceError):
-    """The body is larger than MAX_BODY_BYTES."""
-
-    status, slug, title = 413, "too-large", "Body too large"
-
-
-class Overloaded(ServiceError):
-    """More is asked than can be done; try again later."""
-
-    status, slug, title, retryable = 429, "overloaded", "Overloaded", True
 
 
 class StorageError(ServiceError):

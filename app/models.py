@@ -92,14 +92,6 @@ class Facet:
 
 
 @dataclass(frozen=True, slots=True)
-class Persona:
-    """The facets of one user that hold now."""
-
-    user_id: str
-    facets: tuple[Facet, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Memory:
     """A text that a caller asked to be remembered about a user."""
 
@@ -254,11 +246,3 @@ class Adapter:
     path: str
     base_model: str
     rank: int
-
-
-@dataclass(frozen=True, slots=True)
-class Arm:
-    """One side of an experiment and the adapter it serves; None is the base model."""
-
-    name: str
-    adapter: str | None

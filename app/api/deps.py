@@ -77,7 +77,6 @@ def _not_dots(user_id: str) -> str:
 
 
 TenantDep = Annotated[str, Depends(tenant_for("use"))]
-AdminDep = Annotated[str, Depends(tenant_for("admin"))]
 CallDep = Annotated[Call, Depends(new_call)]
 UserPath = Annotated[str, Depends(user_in_path)]
 UserQuery = Annotated[str, Depends(user_in_query)]

@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from app.api.json import encode
-from app.errors import Overloaded, ServiceError, StorageError, Unauthorized
+from app.errors import ServiceError, StorageError, Unauthorized
 
 log = logging.getLogger(__name__)
 _SHOWN_ERRORS = 20
@@ -100,7 +100,7 @@ def install(app: FastAPI) -> None:
 async def _service_error(request: Request, error: Exception) -> Response:
     error = cast(ServiceError, error)
     headers: dict[str, str] = {}
-    if isinstance(error, Overloaded | StorageError) or error.retry_after is not None:
+    if isinstance(error, StorageError) or error.retry_after is not None:
         headers["retry-after"] = str(math.ceil(error.retry_after or 1))
     if isinstance(error, Unauthorized):
         headers["www-authenticate"] = "Bearer"

@@ -67,23 +67,6 @@ class PersonaService:
             await self._store.save_facets(evidence.tenant, evidence.user_id, changed)
             return lesson
 
-    async def update_from_choice(
-        self,
-        tenant: str,
-        user_id: str,
-        input_text: str,
-        options: Sequence[str],
-        selected: str,
-        *,
-        record_id: str,
-        at: datetime,
-    ) -> Lesson:
-        """Learn from a choice made elsewhere: what the chosen has and the rejected lack."""
-        evidence = Evidence(
-            record_id, tenant, user_id, input_text, input_text, selected, tuple(options), "choice", at
-        )
-        return await self.learn(evidence)
-
     async def state(self, tenant: str, user_id: str, name: str, value: str | None) -> list[FacetPair]:
         """What users say of themselves: it stands at once, with confidence 1; None ends the facet."""
         async with self._lock(tenant, user_id):

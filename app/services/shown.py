@@ -73,7 +73,8 @@ class Shown:
 
     def kept(self) -> dict[str, Any]:
         """JSON types, to be kept as `record["shown"]`."""
-        return {**asdict(self), "questions": [asdict(one) for one in self.questions]}
+        plain = asdict(self)
+        return {**plain, "questions": list(plain["questions"])}
 
 
 def calibration_key(tenant: str, producer: str, record: Mapping[str, Any]) -> CalibrationKey:

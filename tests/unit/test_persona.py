@@ -14,7 +14,8 @@ from app.clients.embedding.base import Vectors
 from app.clients.embedding.static import StaticEmbedder
 from app.clients.slm.base import Call, Completion, Lane, SLMClient, UpdateFacets
 from app.errors import BackendUnavailable, StorageError
-from app.models import Facet, FacetChange
+from app.models import Choice, Facet, FacetChange
+from app.services.evidence import of_choice
 from app.services.facets import MOST_HELD, Evidence
 from app.services.persona import PersonaService
 from tests.fakes import MemoryStore
@@ -161,8 +162,8 @@ async def test_a_choice_made_elsewhere_contradicts_only_what_was_on_offer(servic
             (("a class", "a film"), "a film"),
         ]
     ):
-        await service.update_from_choice(
-            "default", "ada", question, options, selected, record_id=f"c{number}", at=NOW
+        await service.learn(
+            of_choice(Choice(f"c{number}", "default", "ada", question, options, selected, NOW))
         )
     assert sorted(await held(service)) == [("a class", 0.39), ("a tutor", 0.6)]
 

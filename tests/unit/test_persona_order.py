@@ -7,7 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from app.clients.embedding.static import StaticEmbedder
+from app.models import Choice
 from app.services.contrast import bag
+from app.services.evidence import of_choice
 from app.services.persona import PersonaService
 from tests.fakes import MemoryStore
 
@@ -22,9 +24,8 @@ def service() -> PersonaService:
 
 
 async def choose(service: PersonaService, user: str, selected: str) -> None:
-    await service.update_from_choice(
-        "default", user, "Where shall I go for the weekend?", TRIPS, selected, record_id=f"c-{user}", at=NOW
-    )
+    question = "Where shall I go for the weekend?"
+    await service.learn(of_choice(Choice(f"c-{user}", "default", user, question, TRIPS, selected, NOW)))
 
 
 async def test_users_who_chose_the_opposite_get_the_opposite_order(service: PersonaService) -> None:
@@ -53,9 +54,8 @@ async def test_texts_without_words_and_no_texts_are_ranked_too(service: PersonaS
 
 
 async def test_a_negated_word_counts_for_the_other_side(service: PersonaService) -> None:
-    await service.update_from_choice(
-        "default", "ada", "Which snack?", ("Fruit", "Cake with nuts"), "Fruit", record_id="c", at=NOW
-    )
+    snack = Choice("c", "default", "ada", "Which snack?", ("Fruit", "Cake with nuts"), "Fruit", NOW)
+    await service.learn(of_choice(snack))
     ranked, _ = await service.rank("default", "ada", "And now?", ["Bread with nuts", "Bread without nuts"])
     assert [text.index for text in ranked] == [1, 0]
 

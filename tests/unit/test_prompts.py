@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import pytest
@@ -21,7 +22,7 @@ from app.clients.slm.base import (
     Summarize,
     UpdateFacets,
 )
-from app.clients.slm.prompts import LEAST_PROMPT_TOKENS, PROMPT_VERSION, Prompt, render, tokens_of
+from app.clients.slm.prompts import LEAST_PROMPT_TOKENS, PROMPT_VERSION, Prompt, render
 from app.clients.slm.quoting import quoted
 from app.models import Detail, Example, Turn
 from app.tokens import close_at_sentence, estimate, fit
@@ -74,6 +75,11 @@ HUGE: list[Any] = [
     FollowupQuestions({str(key): LONG for key in range(50)}, (a_facet(value=LONG),) * 50, EXAMPLES),
     UpdateFacets(LONG, LONG, (LONG,) * 50, (a_facet(value=LONG),) * 50),
 ]
+
+
+def tokens_of(messages: Iterable[Mapping[str, str]]) -> int:
+    """Of a whole prompt, with 5 a message for the template's own signs."""
+    return sum(estimate(one["content"]) + 5 for one in messages)
 
 
 @pytest.mark.parametrize("task", HUGE, ids=lambda task: type(task).__name__)

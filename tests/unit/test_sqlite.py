@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,18 @@ async def test_a_file_that_is_no_database_is_a_storage_error(tmp_path: Path) -> 
     with pytest.raises(StorageError):
         await store.ping()
     await store.aclose()
+
+
+async def test_a_file_in_use_is_turned_to_wal_by_the_migration_alone(tmp_path: Path) -> None:
+    path = tmp_path / "used.db"
+    with contextlib.closing(sqlite3.connect(path, check_same_thread=False)) as other:
+        other.execute("CREATE TABLE theirs (x)")
+        other.execute("INSERT INTO theirs VALUES (1)")
+        release = threading.Timer(0.3, other.commit)
+        release.start()
+        await migrate(f"sqlite:///{path}")
+    with contextlib.closing(sqlite3.connect(path)) as fresh:
+        assert fresh.execute("PRAGMA journal_mode").fetchone() == ("wal",)
 
 
 async def test_stores_write_side_by_side(url: str) -> None:

@@ -68,11 +68,6 @@ def message(role: str, content: str) -> Message:
     return {"role": role, "content": content}
 
 
-def tokens_of(messages: tuple[Message, ...]) -> int:
-    """The estimate for a whole prompt, 5 tokens a message for the template's own signs."""
-    return sum(estimate(one["content"]) + 5 for one in messages)
-
-
 def context_lines(room: Budget, context: Mapping[str, Any], share: int = 300) -> list[str]:
     """A line for each key, as far as they fit."""
     return room.lines((f"{key}: {_flat(value)}" for key, value in context.items()), share)
