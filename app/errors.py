@@ -9,6 +9,7 @@ ServiceError                      500
 ├─ Conflict                       409   the same thing was said before, differently
 ├─ StorageError                   503   retryable
 ├─ ConfigError                    500   a setting is wrong; the start stops
+├─ TrainingFailed                 500   a process that trains or evaluates ended in error
 └─ BackendError                   502   a language model or embedder failed
    ├─ BackendUnavailable          503   retryable: no connection, 5xx
    ├─ BackendTimeout              504   retryable
@@ -85,6 +86,12 @@ class ConfigError(ServiceError):
     """A setting is wrong."""
 
     slug, title = "bad-configuration", "Bad configuration"
+
+
+class TrainingFailed(ServiceError):
+    """A process that trains or evaluates ended in error; its log says why."""
+
+    slug, title = "training-failed", "Training failed"
 
 
 class BackendError(ServiceError):

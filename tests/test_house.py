@@ -32,6 +32,7 @@ PARTS = {
     "arranging": {"advance", "habits", "learned_choices", "preference_order", "showing", "shown"},
     "calibration": {"beta_curve", "reliability"},
     "evidence": {"facets"},
+    "exam": {"gates"},
     "feedback": {"facets"},
     "index_cache": {"memory_index"},
     "learned": {"habits", "learned_choices", "learned_playbook", "lessons"},

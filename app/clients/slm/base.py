@@ -7,7 +7,7 @@ language models are equals behind one interface.
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Any, Generic, Protocol, TypeVar
@@ -203,3 +203,35 @@ class AdapterHost(Protocol):
     async def unload(self, name: str) -> None: ...
 
     async def loaded(self) -> list[str]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ProbedAnswer:
+    """What a replica said to an examiner."""
+
+    text: str
+    seconds: float
+    valid: bool
+    """It is hypotheses as JSON, in the form that was asked for."""
+
+
+class AdapterProbe(Protocol):
+    """One vLLM replica, examined at temperature 0 in the name of an adapter; raises BackendError."""
+
+    url: str
+
+    async def prompt_ids(self, model: str, messages: Sequence[Mapping[str, str]]) -> tuple[int, ...]:
+        """The tokens that the server makes of a conversation, those that begin the answer included."""
+        ...
+
+    async def logprobs(self, model: str, prompt: Sequence[int], after: Sequence[int]) -> tuple[float, ...]:
+        """Of each token of `after`, following `prompt`, in nats."""
+        ...
+
+    async def answer(
+        self, model: str, messages: Sequence[Mapping[str, str]], most_tokens: int, count: int | None = None
+    ) -> ProbedAnswer:
+        """With `count`, held to the schema of so many hypotheses as in service; without, free."""
+        ...
+
+    async def aclose(self) -> None: ...
