@@ -7,6 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from app.clients.slm.base import (
     UpdateFacets,
 )
 from app.clients.slm.local import LocalClient
+from app.clients.slm.prompts import recorded
 from app.clients.slm.registry import load_backend
 from app.clients.slm.replicas import VLLMReplica
 from app.clients.slm.rules.asked_for import asked_for, impersonal
@@ -122,6 +124,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             collector=collector,
             background=background,
             limits=Limits(settings.context_token_budget, settings.enrich_context, settings.undo_seconds),
+            prompt_for=partial(recorded, budget=settings.prompt_token_budget),
         )
         _warm_up(stack, backend)
         learner = Learner(store, persona, hypothesizer, collector, background, learned)

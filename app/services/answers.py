@@ -27,6 +27,8 @@ class Draft:
     other_calls: int = 0
     backend: str = ""
     known_clarity: float = 1.0
+    prompt: Mapping[str, Any] | None = None
+    """What a model would have been asked (`version`, `messages`), where none was."""
 
     @classmethod
     def closed(cls, backend: str, clarity: float) -> Draft:
@@ -116,6 +118,7 @@ def interaction(
         answer=answer,
         record={
             **origin(draft),
+            "prompt": draft.prompt,
             "shown": shown.kept(),
             "candidates": [
                 {"id": h["id"], "text": h["question"], "score": h["confidence"]["raw"], "scores": {}}

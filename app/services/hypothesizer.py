@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -101,12 +101,15 @@ class Hypothesizer:
         collector: TrainingDataCollector,
         background: Background,
         limits: Limits,
+        prompt_for: Callable[[GenerateHypotheses], Mapping[str, Any]],
     ) -> None:
+        """`prompt_for`: what a model would be asked; kept for training where no model was."""
         self._store, self._persona, self._ranking, self._playbook = store, persona, ranking, playbook
         self._embedder, self._slm, self._local, self._adapters = embedder, slm, local, adapters
         self._collector, self._background, self._limits = collector, background, limits
         self._threads = KeyedLocks()
         self._learned = learned
+        self._prompt_for = prompt_for
 
     async def hypothesize(self, ask: Ask, call: Call) -> dict[str, Any]:
         """The body of the contract; UnknownAdapter for a `lora_name` that cannot be had.
@@ -210,11 +213,19 @@ class Hypothesizer:
         spare = replace(wanted, count=wanted.count + _SPARE)
         if self._slm.name == self._local.name:
             clarity, written = await asyncio.gather(self._slm.run(judge, call), self._slm.run(spare, call))
-            return answers.Draft(clarity, written, written.value, enriched, scene.fitted.calls)
+            return answers.Draft(
+                clarity,
+                written,
+                written.value,
+                enriched,
+                scene.fitted.calls,
+                prompt=self._prompt_for(wanted),
+            )
         clarity, written, known = await asyncio.gather(
             self._slm.run(judge, call), self._slm.run(wanted, call), self._local.run(spare, call)
         )
-        return answers.Draft(clarity, written, known.value, enriched, scene.fitted.calls)
+        unasked = None if written.messages else self._prompt_for(wanted)
+        return answers.Draft(clarity, written, known.value, enriched, scene.fitted.calls, prompt=unasked)
 
     async def _propose(
         self, ask: Ask, scene: Scene, draft: answers.Draft

@@ -57,6 +57,14 @@ def render(task: Task[Any], budget: int = PROMPT_TOKENS) -> Prompt:
     return renderer(task, budget)
 
 
+def recorded(task: GenerateHypotheses, budget: int = PROMPT_TOKENS) -> dict[str, Any]:
+    """What a model would have been asked: `version` and `messages`, in JSON types."""
+    return {
+        "version": PROMPT_VERSION,
+        "messages": [dict(message) for message in render(task, budget).messages],
+    }
+
+
 def repair(messages: tuple[Message, ...], broken: str) -> tuple[Message, ...]:
     """The same again, with the broken answer and what is wrong with it; plainly again where it was empty."""
     if not broken.strip():

@@ -5,8 +5,9 @@ absent is "", and free-form values are JSON in a string, so that readers which i
 as datasets.load_dataset("json"), never meet a second one.
 
 Of Interaction.record these keys are read, each optional: `messages` (list of {role, content}),
-`prompt_version`, `backend`, `model`, `adapter` (str or None) and `candidates` (list of objects with
-`id`, `score` and whatever else ranked them). Of Interaction.answer: the list that was shown, under
+`prompt_version`, `backend`, `model`, `adapter` (str or None), `candidates` (list of objects with
+`id`, `score` and whatever else ranked them), `prompt` (`version` and `messages` of what a model would have
+been asked, where none was) and `shown.log_propensity`. Of Interaction.answer: the list that was shown, under
 `hypotheses`, `results` or `ranking`, by the interaction's kind.
 """
 
@@ -136,9 +137,10 @@ def _hypotheses(
 ) -> Line:
     return {
         **_request(interaction, event, moment),
+        **_prompt(interaction.record),
         "input_text": redact(interaction.input_text),
-        "messages": _json(redact_all(interaction.record.get("messages", []))),
         "shown": _shown(interaction),
+        "log_propensity": float((interaction.record.get("shown") or {}).get("log_propensity", 0.0)),
         "candidates": _with_ids(interaction.record.get("candidates", [])),
         "picked": _picked(picked),
         "label_confidence": confidence,
@@ -188,6 +190,14 @@ def _head(tenant: str, user_id: str, moment: datetime, event: str, *ids: str) ->
 def _origin(record: Mapping[str, Any]) -> Line:
     """Who answered, and from which prompt."""
     return {key: record.get(key) or "" for key in ("backend", "model", "adapter", "prompt_version")}
+
+
+def _prompt(record: Mapping[str, Any]) -> Line:
+    """What a model was asked or, where none was, would have been."""
+    messages, version = record.get("messages"), record.get("prompt_version")
+    if not messages and (unasked := record.get("prompt")):
+        messages, version = unasked["messages"], unasked["version"]
+    return {"prompt_version": version or "", "messages": _json(redact_all(messages or []))}
 
 
 def _shown(interaction: Interaction) -> str:
