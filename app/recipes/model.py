@@ -1,0 +1,120 @@
+"""The model of a run: loaded, given its LoRA, saved as vLLM loads it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+from app.errors import InvalidInput
+from app.recipes.arguments import RANKS, TrainingArguments
+from app.recipes.engine import engine_of
+
+TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+
+
+def base_of(model_name: str) -> str:
+    """The directory made absolute, or the hub id. Raises InvalidInput: not there, or an adapter."""
+    path = Path(model_name)
+    if not path.exists():
+        if model_name.startswith(("/", ".", "~", "local-models/")):
+            raise InvalidInput(f"there is no model directory {model_name}")
+        return model_name
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        raise InvalidInput(f"{model_name} is a LoRA adapter: give its base as model_name, it as adapter")
+    if not (path / "config.json").is_file():
+        raise InvalidInput(f"{model_name} has no config.json: it is not a model directory")
+    return str(path.resolve())
+
+
+def load(arguments: TrainingArguments) -> tuple[Any, Any]:
+    """The model with a LoRA to train, and its tokenizer. Raises InvalidInput: no such model or adapter."""
+    base = base_of(arguments.model_name)
+    adapter = _adapter_directory(arguments.adapter) if arguments.adapter else None
+    try:
+        if engine_of(arguments) == "unsloth":
+            return _load_unsloth(arguments, base, adapter)
+        return _load_trl(arguments, base, adapter)
+    except OSError as fault:
+        raise InvalidInput(f"cannot load {arguments.model_name}: {fault}") from fault
+
+
+def _load_trl(arguments: TrainingArguments, base: str, adapter: Path | None) -> tuple[Any, Any]:
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True)
+    if adapter is not None:
+        return PeftModel.from_pretrained(model, adapter, is_trainable=True, use_safetensors=True), tokenizer
+    return get_peft_model(model, _lora(arguments)), tokenizer
+
+
+def _load_unsloth(arguments: TrainingArguments, base: str, adapter: Path | None) -> tuple[Any, Any]:
+    from unsloth import FastLanguageModel
+
+    model, tokenizer = FastLanguageModel.from_pretrained(
+        model_name=base, max_seq_length=arguments.max_length, load_in_4bit=False, use_exact_model_name=True
+    )
+    if adapter is not None:
+        return PeftModel.from_pretrained(model, adapter, is_trainable=True, use_safetensors=True), tokenizer
+    lora = FastLanguageModel.get_peft_model(
+        model,
+        r=arguments.rank,
+        lora_alpha=arguments.alpha,
+        lora_dropout=0.0,
+        target_modules=TARGETS,
+        bias="none",
+        random_state=arguments.seed,
+        use_gradient_checkpointing="unsloth" if torch.cuda.is_available() else False,
+    )
+    return lora, tokenizer
+
+
+def _lora(arguments: TrainingArguments) -> LoraConfig:
+    """As vLLM loads it: it refuses DoRA, biases and whole modules beside the LoRA."""
+    return LoraConfig(
+        r=arguments.rank,
+        lora_alpha=arguments.alpha,
+        lora_dropout=0.0,
+        bias="none",
+        task_type="CAUSAL_LM",
+        target_modules=TARGETS,
+    )
+
+
+def _adapter_directory(name: str) -> Path:
+    """Only safetensors are read: a pickle can run code."""
+    path = Path(name)
+    for needed in ("adapter_config.json", "adapter_model.safetensors"):
+        if not (path / needed).is_file():
+            raise InvalidInput(f"the adapter {name} has no {needed}")
+    try:
+        config = PeftConfig.from_pretrained(path)
+    except (TypeError, ValueError, OSError) as fault:
+        raise InvalidInput(f"the adapter {name} cannot be read: {fault}") from fault
+    if getattr(config, "r", None) not in RANKS:
+        raise InvalidInput(f"the adapter {name} is no LoRA of a rank that vLLM serves")
+    return path
+
+
+def save_adapter(model: Any, directory: Path, base_name: str) -> None:
+    """adapter_config.json and adapter_model.safetensors; DPO's frozen copy of the adapter stays out."""
+    model.save_pretrained(directory, selected_adapters=["default"], safe_serialization=True)
+    (directory / "README.md").unlink(missing_ok=True)
+    path = directory / "adapter_config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    config["base_model_name_or_path"] = base_name
+    path.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def save_merged(base: str, adapter: Path, directory: Path) -> None:
+    """The base with the adapter added in float32, rounded once to 16 bits, with tokenizer and template."""
+    stored = getattr(AutoConfig.from_pretrained(base), "dtype", None)
+    whole = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, use_safetensors=True)
+    merged = PeftModel.from_pretrained(whole, adapter, use_safetensors=True).merge_and_unload()
+    merged.to(torch.float16 if stored == torch.float16 else torch.bfloat16)
+    merged.save_pretrained(directory, safe_serialization=True)
+    AutoTokenizer.from_pretrained(base).save_pretrained(directory)

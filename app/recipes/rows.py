@@ -1,0 +1,89 @@
+"""Rows of a JSONL file as TRL takes them, and what is known about them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+
+from app.errors import InvalidInput
+from app.recipes.arguments import TrainingArguments
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Split:
+    """What is learned from and what is evaluated on."""
+
+    train: Any
+    """A datasets.Dataset."""
+    evaluation: Any | None
+    digest: str
+    """SHA-256 of the dataset file, hex."""
+    read: int
+    too_long: int
+
+
+def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
+    """The rows, cut to `columns`. Raises InvalidInput: no file, no rows, no JSON, a column missing."""
+    rows = _objects(path)
+    for number, row in enumerate(rows, start=1):
+        if not row.keys() >= set(columns):
+            raise InvalidInput(f"row {number} of {path} must have {', '.join(columns)}")
+    return [{name: row[name] for name in columns} for row in rows]
+
+
+def _objects(path: Path) -> list[Row]:
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
+    except (OSError, ValueError) as fault:
+        raise InvalidInput(f"cannot read the dataset {path}: {fault}") from fault
+    if not rows or not all(isinstance(row, dict) for row in rows):
+        raise InvalidInput(f"the dataset {path} has no rows, or one that is no JSON object")
+    return rows
+
+
+def read_answers(path: Path) -> list[Row]:
+    """Rows of prompt and completion; `messages` are cut before their last turn, which must be the answer."""
+    if "messages" not in _objects(path)[0]:
+        return read_rows(path, ("prompt", "completion"))
+    rows = [row["messages"] for row in read_rows(path, ("messages",))]
+    for number, turns in enumerate(rows, start=1):
+        if len(turns) < 2 or turns[-1].get("role") != "assistant":
+            raise InvalidInput(f"row {number} of {path} must end with an assistant's answer")
+    return [{"prompt": turns[:-1], "completion": turns[-1:]} for turns in rows]
+
+
+def split(arguments: TrainingArguments, rows: list[Row], evaluation: list[Row], tokenizer: Any) -> Split:
+    """Without the rows that are too long; the share eval_split, drawn by seed, where no other file was read.
+
+    Raises InvalidInput where nothing is left.
+    """
+    kept = [row for row in rows if length(row, tokenizer) <= arguments.max_length]
+    if not kept:
+        raise InvalidInput(f"each row of {arguments.dataset} is longer than {arguments.max_length} tokens")
+    train = datasets.Dataset.from_list(kept)
+    held = datasets.Dataset.from_list(evaluation) if evaluation else None
+    if held is None and arguments.eval_split and len(kept) > 1:
+        parts = train.train_test_split(test_size=arguments.eval_split, seed=arguments.seed)
+        train, held = parts["train"], parts["test"]
+    digest = hashlib.sha256(Path(arguments.dataset).read_bytes()).hexdigest()
+    return Split(train, held, digest, read=len(rows), too_long=len(rows) - len(kept))
+
+
+def length(row: Mapping[str, Any], tokenizer: Any) -> int:
+    """Tokens of the prompt with its longest answer."""
+    answers = [value for name, value in row.items() if name in {"completion", "chosen", "rejected"}]
+    return max(len(tokens(row["prompt"], answer, tokenizer)) for answer in answers)
+
+
+def tokens(prompt: Any, answer: Any, tokenizer: Any) -> list[int]:
+    if isinstance(prompt, str):
+        return list(tokenizer(prompt + answer)["input_ids"])
+    return list(tokenizer.apply_chat_template([*prompt, *answer], tokenize=True, return_dict=False))
