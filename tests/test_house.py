@@ -33,7 +33,9 @@ PARTS = {
     "calibration": {"beta_curve", "reliability"},
     "evidence": {"facets"},
     "exam": {"gates"},
+    "experiments": {"guards", "outcomes", "sequential"},
     "feedback": {"facets"},
+    "guards": {"outcomes", "sequential"},
     "index_cache": {"memory_index"},
     "learned": {"habits", "learned_choices", "learned_playbook", "lessons"},
     "learned_choices": {"advance", "asked_before", "habits", "ledger", "preference_order", "shown"},
@@ -41,6 +43,7 @@ PARTS = {
     "ledger": {"calibration", "reliability"},
     "lessons": {"training"},  # what leaves a user's scope is redacted as the training files are
     "memory_index": {"lexical"},
+    "outcomes": {"sequential"},
     "persona": {"facets", "likeness", "locks", "preference"},
     "preference": {"contrast", "likeness"},
     "ranking": {"index_cache", "memory_index"},
