@@ -31,6 +31,7 @@ PARTS = {
     "answers": {"context", "shown"},
     "arranging": {"advance", "habits", "learned_choices", "preference_order", "showing", "shown"},
     "calibration": {"beta_curve", "reliability"},
+    "common_words": {"lessons"},
     "evidence": {"facets"},
     "exam": {"gates"},
     "experiments": {"guards", "outcomes", "sequential"},
@@ -39,7 +40,7 @@ PARTS = {
     "index_cache": {"memory_index"},
     "learned": {"habits", "learned_choices", "learned_playbook", "lessons"},
     "learned_choices": {"advance", "asked_before", "habits", "ledger", "preference_order", "shown"},
-    "learned_playbook": {"lessons", "shelf"},
+    "learned_playbook": {"common_words", "lessons", "shelf"},
     "ledger": {"calibration", "reliability"},
     "lessons": {"training"},  # what leaves a user's scope is redacted as the training files are
     "memory_index": {"lexical"},
@@ -98,13 +99,28 @@ def test_only_the_doors_and_wiring_read_settings() -> None:
     assert readers <= {"app.main", "app.cli", "app.wiring"}
 
 
+WORDING = {
+    ("app.services.training.serving", f"app.clients.slm.{room}")
+    for room in (
+        "schemas",
+        "decisions",
+        "prompts",
+        "quoting",
+        "rules.asked_for",
+        "rules.language",
+        "rules.wording",
+    )
+}
+"""What is trained on is what is served, to the letter: one file reads how a model is asked and answers."""
+
+
 def test_services_see_seams_and_not_what_is_behind_them() -> None:
     seen = {
         (importer, imported)
         for importer, imported in OURS
         if importer.startswith("app.services") and imported.startswith(("app.clients.", "app.storage."))
     }
-    assert not {pair for pair in seen if not pair[1].endswith(".base")}
+    assert {pair for pair in seen if not pair[1].endswith(".base")} == WORDING
 
 
 def rooms_imported() -> dict[str, set[str]]:

@@ -48,8 +48,8 @@ class TrainingDataCollector:
         flush_seconds: float = 0.5,
     ) -> None:
         self.enabled = enabled
+        self.directory, self.min_confidence = directory, min_confidence
         self._files = JsonlDirectory(directory, FILES)
-        self._min_confidence = min_confidence
         self._queue_size = queue_size
         self._flush_seconds = flush_seconds
         self._queue: deque[tuple[str, Callable[[], Line]]] = deque()
@@ -197,7 +197,7 @@ class TrainingDataCollector:
         return JsonlDirectory(directory, FILES).replace(anew)
 
     def _marked(self, line: Line) -> Line:
-        return {**line, "for_training": line["label_confidence"] >= self._min_confidence}
+        return {**line, "for_training": line["label_confidence"] >= self.min_confidence}
 
     def _fail(self, count: int, error: Exception) -> None:
         self._failed += count

@@ -37,24 +37,24 @@ class JsonlDirectory:
 
     def heal(self) -> None:
         """Cut torn last lines off, drop half a rewrite; makes the directory. Raises OSError."""
-        with self._locked():
+        with locked(self.directory, self._lock_seconds):
             for name in self.names:
                 self._temporary(name).unlink(missing_ok=True)
                 self._heal(name)
 
     def append(self, name: str, content: bytes) -> None:
         """Whole lines behind a file's last: all of them or, where OSError is raised, none."""
-        with self._locked(), self._opened(name) as descriptor:
+        with locked(self.directory, self._lock_seconds), self._opened(name) as descriptor:
             _write_whole(descriptor, content)
 
     def erase(self, doomed: Callable[[Mapping[str, Any]], bool]) -> dict[str, int]:
         """Rewrite each file without the lines that `doomed` names; how many by file."""
-        with self._locked():
+        with locked(self.directory, self._lock_seconds):
             return {name: count for name in self.names if (count := self._erase_from(name, doomed))}
 
     def replace(self, lines: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, int]:
         """Write each file anew; how many lines it has now."""
-        with self._locked():
+        with locked(self.directory, self._lock_seconds):
             return {name: self._rewrite(name, objects) for name, objects in lines.items()}
 
     def read(self, name: str) -> Iterator[dict[str, Any]]:
@@ -72,16 +72,6 @@ class JsonlDirectory:
 
     def _temporary(self, name: str) -> Path:
         return self.directory / f"{name}.new"
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            _lock(descriptor, self._lock_seconds)
-            yield
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def _opened(self, name: str) -> Iterator[int]:
@@ -118,8 +108,29 @@ class JsonlDirectory:
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path(name))
-        _sync_directory(self.directory)
+        sync_directory(self.directory)
         return count
+
+
+@contextmanager
+def locked(directory: Path, seconds: float = LOCK_SECONDS) -> Iterator[None]:
+    """Alone among the processes that write to this directory, which is made; OSError once it is late."""
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _lock(descriptor, seconds)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def sync_directory(directory: Path) -> None:
+    """What was renamed in it stays renamed, whatever happens to the machine."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def to_line(value: Mapping[str, Any]) -> bytes:
@@ -184,11 +195,3 @@ def _size(path: Path) -> tuple[int, int]:
             lines += block.count(b"\n")
             size += len(block)
     return lines, size
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
