@@ -1,0 +1,91 @@
+"""What a training job is told: recipe, rows and figures, checked before it is queued."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from app.errors import InvalidInput
+from app.recipes.arguments import PreferenceArguments, SftArguments, TrainingArguments, parse
+from app.services.training.datasets import Task
+
+OURS = frozenset(
+    {
+        "adapter",
+        "base_name",
+        "dataset",
+        "eval_dataset",
+        "job_dir",
+        "manifest_id",
+        "method",
+        "model_name",
+        "output",
+        "resume",
+        "threads",
+    }
+)
+"""Arguments of a recipe that are no options: paths, and what the service decides itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A way to train: the file that does it, what it takes, and the dataset made for it."""
+
+    file: str
+    arguments: type[TrainingArguments]
+    dataset: Task
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+
+
+RECIPES: Mapping[str, Recipe] = {
+    "sft": Recipe("sft", SftArguments, "hypotheses"),
+    "dpo": Recipe("preference", PreferenceArguments, "preferences", {"method": "dpo"}),
+    "kto": Recipe("preference", PreferenceArguments, "preferences", {"method": "kto"}),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A training run that somebody wants."""
+
+    tenant: str
+    task: str
+    recipe: str
+    dataset: Path
+    model: str
+    output: Path | None = None
+    """None: a directory of the job's own."""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    """Other arguments of the recipe: epochs, learning_rate, rank and so on."""
+
+    def config(self, job_directory: Path) -> dict[str, Any]:
+        """The recipe's arguments, checked by the recipe's own rules. Raises InvalidInput."""
+        recipe = recipe_named(self.recipe)
+        if ours := sorted(OURS & self.options.keys()):
+            raise InvalidInput(f"{', '.join(ours)} cannot be given as an option")
+        config = {
+            **self.options,
+            **recipe.fixed,
+            "dataset": str(self.dataset.absolute()),
+            "model_name": self.model,
+            "output": str((self.output or job_directory / "output").absolute()),
+            **_held_out(self.dataset),
+        }
+        parse(recipe.arguments, config)
+        return config
+
+
+def recipe_named(name: str) -> Recipe:
+    """InvalidInput for one that there is not."""
+    try:
+        return RECIPES[name]
+    except KeyError:
+        raise InvalidInput(f"recipe must be one of {', '.join(RECIPES)}") from None
+
+
+def _held_out(dataset: Path) -> dict[str, str]:
+    """The rows beside a dataset that are kept for evaluation, where there are any."""
+    beside = dataset.with_suffix(".eval.jsonl")
+    return {"eval_dataset": str(beside.absolute())} if beside.exists() and beside.stat().st_size else {}
