@@ -15,6 +15,7 @@ import uvicorn
 
 from app.config import Settings, load_settings
 from app.errors import ServiceError
+from app.services.bundle import Services
 from app.services.training.history import read_history
 from app.storage.migrate import migrate
 from app.wiring import open_services
@@ -80,10 +81,13 @@ async def _export(settings: Settings, directory: Path) -> dict[str, int]:
 @cli.command()
 def fold(
     check: Annotated[
-        bool, typer.Option(help="Fold event by event too; exit 1 where the states differ")
+        bool, typer.Option(help="Change nothing; exit 1 where what is stored or learned is no fold")
     ] = False,
 ) -> None:
-    """Learn anew from what is stored; each tenant's fingerprint is the one that GET /v1/playbook gives."""
+    """Learn anew from what is stored, and write every persona anew.
+
+    Each tenant's fingerprint is the one that GET /v1/playbook gives.
+    """
     lines, alike = asyncio.run(_fold(load_settings(), check))
     typer.echo("\n".join(lines))
     if not alike:
@@ -93,13 +97,32 @@ def fold(
 async def _fold(settings: Settings, check: bool) -> tuple[list[str], bool]:
     lines, alike = [], True
     async with open_services(settings) as services:
-        for tenant in sorted({tenant for tenant, _ in await services.store.list_users(None)}):
+        everyone = await services.store.list_users(None)
+        for tenant in sorted({tenant for tenant, _ in everyone}):
+            users = [user_id for of, user_id in everyone if of == tenant]
             folded = await services.learned.refolded(tenant)
             name = folded.fingerprint()
             if check and (await services.learned.refolded(tenant, page=1)).fingerprint() != name:
                 alike, name = False, "differs when folded event by event"
-            lines.append(f"{tenant}: {folded.events} events, {len(folded.playbook)} entries, {name}")
+            lines.append(
+                f"{tenant}: {folded.events} events, {len(folded.playbook)} entries,"
+                f" {len(users)} personas, {name}"
+            )
+            strange = await _folded_personas(services, tenant, users, check)
+            alike = alike and not strange
+            lines += [
+                f"{tenant}: the persona of {user_id} is not what its events give" for user_id in strange
+            ]
     return lines, alike
+
+
+async def _folded_personas(services: Services, tenant: str, users: list[str], check: bool) -> list[str]:
+    """Write them anew; with `check` write nothing and name those that would change."""
+    if check:
+        return [user_id for user_id in users if not await services.persona.is_folded(tenant, user_id)]
+    for user_id in users:
+        await services.learner.refold(tenant, user_id)
+    return []
 
 
 @cli.command()

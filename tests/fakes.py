@@ -22,14 +22,16 @@ from app.models import (
     InteractionKind,
     Memory,
     PlaybookEdit,
+    Reading,
     Selection,
+    Statement,
 )
-from app.storage.base import Event, EventKind, LearningHead, MemorySet, Profile
+from app.storage.base import Event, EventKind, LearningHead, MemorySet, Persona, Profile
 from app.storage.cursors import cut_page, decode_cursor
 
 Key = tuple[str, str]
-E = TypeVar("E", Interaction, Selection, Choice, Feedback, PlaybookEdit, Advance)
-N = TypeVar("N", Interaction, Selection, Choice, Feedback, PlaybookEdit, Advance, Memory, Facet)
+E = TypeVar("E", Interaction, Selection, Choice, Feedback, Statement, PlaybookEdit, Advance)
+N = TypeVar("N", Interaction, Selection, Choice, Feedback, Statement, PlaybookEdit, Advance, Memory, Facet)
 
 
 class MemoryStore:
@@ -41,10 +43,12 @@ class MemoryStore:
         self._clock = itertools.count(1)
         self._memories: dict[Key, tuple[str, Memory, NDArray[np.float32], str]] = {}
         self._facets: dict[Key, dict[str, Facet]] = {}
+        self._folded: dict[Key, int] = {}
         self._interactions: dict[Key, Interaction] = {}
         self._selections: dict[Key, Selection] = {}
         self._choices: dict[Key, Choice] = {}
         self._feedback: dict[Key, Feedback] = {}
+        self._statements: dict[Key, Statement] = {}
         self._edits: dict[Key, PlaybookEdit] = {}
         self._advances: dict[Key, Advance] = {}
         self._events: list[Event] = []
@@ -120,20 +124,49 @@ class MemoryStore:
         return True
 
     async def profile(self, tenant: str, user_id: str) -> Profile:
-        held = [facet for facet in await self.facet_history(tenant, user_id) if facet.valid_to is None]
+        persona = await self.load_persona(tenant, user_id)
+        held = [facet for facet in persona.facets if facet.valid_to is None]
         return Profile(tuple(held), self._versions.get((tenant, user_id), 0))
 
-    async def facet_history(self, tenant: str, user_id: str) -> list[Facet]:
+    async def load_persona(self, tenant: str, user_id: str) -> Persona:
         self._check()
         held = self._facets.get((tenant, user_id), {}).values()
-        return sorted(held, key=lambda facet: (facet.valid_from, facet.id))
+        facets = sorted(held, key=lambda facet: (facet.valid_from, facet.id))
+        return Persona(tuple(facets), self._folded.get((tenant, user_id), 0))
 
-    async def save_facets(self, tenant: str, user_id: str, facets: Sequence[Facet]) -> None:
+    async def save_facets(
+        self,
+        tenant: str,
+        user_id: str,
+        facets: Sequence[Facet],
+        *,
+        since: int,
+        seq: int,
+        reading: Reading | None = None,
+        anew: bool = False,
+    ) -> bool:
         self._check()
+        user = (tenant, user_id)
+        places = {event.seq: place for place, event in enumerate(self._events) if _user(event) == user}
+        if self._folded.get(user, 0) != since or seq not in places:
+            return False
         stored = {facet.id: _stored(facet) for facet in facets}
-        if stored:
-            self._versions.setdefault((tenant, user_id), 0)
-            self._facets.setdefault((tenant, user_id), {}).update(stored)
+        self._facets[user] = ({} if anew else self._facets.get(user, {})) | stored
+        self._versions.setdefault(user, 0)
+        self._folded[user] = seq
+        if reading is not None:
+            self._events[places[seq]] = replace(self._events[places[seq]], reading=reading)
+        return True
+
+    async def personas_behind(self) -> list[Key]:
+        self._check()
+        late = {_user(event) for event in self._events if event.seq > self._folded.get(_user(event), 0)}
+        return sorted(user for user in late if user[1])
+
+    async def add_statements(self, statements: Sequence[Statement]) -> None:
+        for one in statements:
+            self._add(self._statements, (one.tenant, one.id), one)
+            self._happened("statement", self._statements[one.tenant, one.id])
 
     async def add_interaction(self, interaction: Interaction) -> None:
         self._add(self._interactions, (interaction.tenant, interaction.id), interaction)
@@ -251,7 +284,7 @@ class MemoryStore:
     def _happened(
         self,
         kind: EventKind,
-        record: Selection | Choice | Feedback | PlaybookEdit | Advance,
+        record: Selection | Choice | Feedback | Statement | PlaybookEdit | Advance,
         request_id: str | None = None,
     ) -> None:
         self._last_seq += 1
@@ -259,22 +292,20 @@ class MemoryStore:
         at = getattr(record, "settled_at", None) or record.created_at
         self._events.append(Event(self._last_seq, record.tenant, record.user_id, kind, at, record, asked))
 
-    async def is_recorded(self, tenant: str, user_id: str, record_id: str) -> bool:
-        self._check()
-        return any(
-            record_id in (getattr(event.record, name, None) for name in ("id", "request_id", "token"))
-            for event in self._events
-            if (event.tenant, event.user_id) == (tenant, user_id)
-        )
-
     async def learning_head(self, tenant: str) -> LearningHead:
         self._check()
         last = max((event.seq for event in self._events if event.tenant == tenant), default=0)
         return LearningHead(self._epochs.get(tenant, 0), last)
 
-    async def events_after(self, tenant: str, seq: int, limit: int) -> list[Event]:
+    async def events_after(
+        self, tenant: str, seq: int, limit: int, user_id: str | None = None
+    ) -> list[Event]:
         self._check()
-        found = [event for event in self._events if event.tenant == tenant and event.seq > seq]
+        found = [
+            event
+            for event in self._events
+            if event.tenant == tenant and event.seq > seq and user_id in (None, event.user_id)
+        ]
         return [self._as_it_stands(event) for event in found[:limit]]
 
     def _as_it_stands(self, event: Event) -> Event:
@@ -296,6 +327,7 @@ class MemoryStore:
             "interactions": [asdict(row) for row in _of_user(self._interactions, tenant, user_id)],
             "choices": [asdict(row) for row in _of_user(self._choices, tenant, user_id)],
             "feedback": [asdict(row) for row in _of_user(self._feedback, tenant, user_id)],
+            "statements": [asdict(row) for row in _of_user(self._statements, tenant, user_id)],
             "playbook_edits": [asdict(row) for row in _of_user(self._edits, tenant, user_id)],
             "events": [
                 owner | {"seq": event.seq, "kind": event.kind, "at": event.at}
@@ -321,17 +353,19 @@ class MemoryStore:
             self._advances,
             self._choices,
             self._feedback,
+            self._statements,
             self._edits,
         ):
             for key in [key for key, row in table.items() if (row.tenant, row.user_id) == (tenant, user_id)]:
                 del table[key]
         self._facets.pop((tenant, user_id), None)
         self._versions.pop((tenant, user_id), None)
+        self._folded.pop((tenant, user_id), None)
         return {name: count for name, count in counts.items() if count}
 
     async def list_users(self, tenant: str | None) -> list[tuple[str, str]]:
         self._check()
-        tables = (self._interactions, self._selections, self._choices, self._feedback)
+        tables = (self._interactions, self._selections, self._choices, self._feedback, self._statements)
         everyone = {(row.tenant, row.user_id) for table in tables for row in table.values()}
         everyone |= set(self._versions)
         everyone |= {(row.tenant, row.user_id) for row in self._edits.values() if row.user_id}
@@ -357,6 +391,10 @@ class MemoryStore:
     def _check(self) -> None:
         if self.broken:
             raise StorageError
+
+
+def _user(event: Event) -> Key:
+    return event.tenant, event.user_id
 
 
 def _of_user(table: Mapping[Key, E], tenant: str, user_id: str) -> list[E]:

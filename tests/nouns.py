@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.models import Advance, Choice, Facet, Feedback, Interaction, Memory, PlaybookEdit, Selection
+from app.models import (
+    Advance,
+    Choice,
+    Facet,
+    Feedback,
+    Interaction,
+    Memory,
+    PlaybookEdit,
+    Selection,
+    Statement,
+)
+from app.storage.base import Store
 
 NOON = datetime(2026, 11, 21, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -44,6 +57,7 @@ def a_facet(id: str = "f1", **fields: Any) -> Facet:  # noqa: A002
         "confidence": 0.8,
         "evidence": ("r1",),
         "counter_evidence": (),
+        "last_seen": NOON,
         "valid_from": NOON,
         "valid_to": None,
         "producer": "local",
@@ -115,6 +129,26 @@ def a_feedback(id: str = "b1", **fields: Any) -> Feedback:  # noqa: A002
         "created_at": at(9),
     }
     return Feedback(id=id, **{**defaults, **fields})
+
+
+def a_statement(id: str = "s1", **fields: Any) -> Statement:  # noqa: A002
+    defaults: dict[str, Any] = {
+        "tenant": "default",
+        "user_id": "ann",
+        "name": "programming language",
+        "value": "Haskell",
+        "created_at": at(10),
+    }
+    return Statement(id=id, **{**defaults, **fields})
+
+
+async def hold(store: Store, facets: Sequence[Facet], user_id: str = "ann", tenant: str = "default") -> None:
+    """The facets as if a statement had taught them."""
+    said = a_statement(uuid.uuid4().hex, user_id=user_id, tenant=tenant)
+    await store.add_statements([said])
+    since = (await store.load_persona(tenant, user_id)).seq
+    last = (await store.events_after(tenant, since, 100, user_id))[-1]
+    assert await store.save_facets(tenant, user_id, facets, since=since, seq=last.seq)
 
 
 def an_edit(id: str = "p1", **fields: Any) -> PlaybookEdit:  # noqa: A002

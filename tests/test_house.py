@@ -27,15 +27,15 @@ CONDUCTORS = {"bundle", "dependencies", "hypothesizer", "learner", "playbook_edi
 SOLOISTS = {"adapters", "memories", "ordering", "persona", "playbook", "ranking"}
 """Services that only conductors import."""
 PARTS = {
-    "advances": {"advance", "arranging", "facets"},
+    "advances": {"advance", "arranging"},
     "answers": {"context", "shown"},
     "arranging": {"advance", "habits", "learned_choices", "preference_order", "showing", "shown"},
     "calibration": {"beta_curve", "reliability"},
     "common_words": {"lessons"},
-    "evidence": {"facets"},
+    "evidence": {"advances", "facets"},
     "exam": {"gates"},
     "experiments": {"guards", "outcomes", "sequential"},
-    "feedback": {"facets"},
+    "facet_reading": {"facets"},
     "guards": {"outcomes", "sequential"},
     "index_cache": {"memory_index"},
     "learned": {"habits", "learned_choices", "learned_playbook", "lessons"},
@@ -45,7 +45,8 @@ PARTS = {
     "lessons": {"training"},  # what leaves a user's scope is redacted as the training files are
     "memory_index": {"lexical"},
     "outcomes": {"sequential"},
-    "persona": {"facets", "likeness", "locks", "preference"},
+    "persona": {"facet_reading", "facets", "feedback", "likeness", "locks", "persona_fold", "preference"},
+    "persona_fold": {"evidence", "facet_reading", "facets", "likeness"},
     "preference": {"contrast", "likeness"},
     "ranking": {"index_cache", "memory_index"},
     "shown": {"calibration", "preference_order"},

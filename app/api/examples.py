@@ -52,6 +52,7 @@ _FACET = {
     "confidence": 0.6,
     "evidence": [_REQUEST],
     "counter_evidence": [],
+    "last_seen": _TIME,
     "valid_from": _TIME,
     "valid_to": None,
     "producer": "heuristic",

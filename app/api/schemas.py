@@ -216,6 +216,7 @@ class FacetOut(BaseModel):
     confidence: float
     evidence: list[str]
     counter_evidence: list[str]
+    last_seen: datetime
     valid_from: datetime
     valid_to: datetime | None
     producer: str

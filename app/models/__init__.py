@@ -18,7 +18,9 @@ from app.models.nouns import (
     PlaybookEdit,
     RankedMemory,
     RankedText,
+    Reading,
     Selection,
+    Statement,
     Turn,
 )
 from app.models.training import (
@@ -66,7 +68,9 @@ __all__ = [
     "PlaybookEdit",
     "RankedMemory",
     "RankedText",
+    "Reading",
     "Selection",
+    "Statement",
     "TrainingJob",
     "Turn",
     "Verdict",

@@ -84,6 +84,8 @@ class Facet:
     confidence: float
     evidence: tuple[str, ...]
     counter_evidence: tuple[str, ...]
+    last_seen: datetime
+    """When the last of those records was said; `confidence` is as of then."""
     valid_from: datetime
     valid_to: datetime | None
     producer: str
@@ -141,6 +143,16 @@ class FacetChange:
     value: str
     rejected: tuple[str, ...] = ()
     confidence: float = 0.6
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was read out of a record where reading it anew could give something else."""
+
+    producer: str
+    changes: tuple[FacetChange, ...]
+    by_words: bool = False
+    """The embedder was away: facets were compared with it by their words alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +216,20 @@ class Feedback:
     correction: str | None
     useful: tuple[str, ...]
     not_useful: tuple[str, ...]
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What users say of themselves; it stands at once."""
+
+    id: str
+    tenant: str
+    user_id: str
+    name: str
+    """What it is about, as in a facet."""
+    value: str | None
+    """None: what was known of it holds no longer."""
     created_at: datetime
 
 

@@ -1,4 +1,4 @@
-"""An answer that is assumed instead of asked for: how it is opened, shown, taken back and contradicted."""
+"""An answer that is assumed instead of asked for: how it is opened, shown and contradicted."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 from app.models import Advance, Hypothesis, Interaction, Selection
 from app.services.advance import Bound
 from app.services.arranging import Occasion
-from app.services.facets import Evidence
 
 _TOKEN_BYTES = 24
 
@@ -66,18 +65,3 @@ def detail_of(asked: Interaction, advance: Advance) -> str:
     """What was assumed, as it was shown."""
     shown = asked.answer["hypotheses"]
     return next(str(one["detail"]) for one in shown if one["id"] == advance.hypothesis_id)
-
-
-def undo_evidence(asked: Interaction, advance: Advance) -> Evidence:
-    """What an undo says of the user: not that option."""
-    return Evidence(
-        record_id=advance.token,
-        tenant=advance.tenant,
-        user_id=advance.user_id,
-        input_text=asked.input_text,
-        name=detail_of(asked, advance),
-        selected=advance.option,
-        options=(),
-        kind="undo",
-        at=advance.settled_at or advance.expires_at,
-    )

@@ -10,22 +10,21 @@ from typing import Any, Protocol
 
 from app.clients.slm.base import Call
 from app.errors import Conflict, InvalidInput, NotFound
-from app.models import Choice, Feedback, Interaction, Selection, Turn
-from app.services.advances import contradicts, detail_of, token_of, undo_evidence
+from app.models import Choice, Feedback, Interaction, Selection, Statement, Turn
+from app.services.advances import contradicts, detail_of, token_of
 from app.services.background import Background
-from app.services.evidence import of_choice, of_event, of_selection
-from app.services.feedback import check_marks, evidence_of, same_again
+from app.services.evidence import of_choice, of_feedback, of_selection, of_undo
+from app.services.facets import Evidence
+from app.services.feedback import check_marks
 from app.services.hypothesizer import Ask, Hypothesizer
 from app.services.learned import LearnedStates
 from app.services.locks import KeyedLocks
-from app.services.persona import Evidence, PersonaService
+from app.services.persona import PersonaService
 from app.services.threads import Thread, read_thread
 from app.services.training import TrainingDataCollector
-from app.storage.base import Advances, Interactions, Learning, Users
+from app.storage.base import Advances, Interactions, Personas
 
 Learned = list[dict[str, str]]
-LOOK_BACK = 500
-"""More events than one process ever has under way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +37,7 @@ class Pick:
     free_text: str | None = None
 
 
-class Answers(Interactions, Advances, Users, Learning, Protocol):
+class Answers(Interactions, Advances, Personas, Protocol):
     """Of the store, what this conductor reads and writes."""
 
 
@@ -64,15 +63,17 @@ class Learner:
         await self._background.settle((tenant, user_id))
 
     async def catch_up(self) -> None:
-        """Learn what was acknowledged but had not reached the persona when the process before this ended.
+        """Learn what was acknowledged but had not reached the persona when the process before this ended."""
+        for tenant, user_id in await self._store.personas_behind():
+            await self._learn(tenant, user_id)
 
-        The newest `LOOK_BACK` events of each tenant are read again; what was learned is not learned twice.
-        """
-        for tenant in sorted({tenant for tenant, _ in await self._store.list_users(None)}):
-            head = await self._store.learning_head(tenant)
-            for event in await self._store.events_after(tenant, max(0, head.seq - LOOK_BACK), LOOK_BACK):
-                if (evidence := of_event(event)) is not None:
-                    await self._learn(evidence)
+    async def refold(self, tenant: str, user_id: str) -> None:
+        """Learn what is left to learn of this user, then write the persona anew from all of it."""
+        await self._background.in_turn((tenant, user_id), self._refold(tenant, user_id))
+
+    async def _refold(self, tenant: str, user_id: str) -> None:
+        await self._update_persona(tenant, user_id)
+        await self._persona.refold(tenant, user_id)
 
     async def select(self, pick: Pick, call: Call) -> dict[str, Any]:
         """The body of the contract. NotFound, InvalidInput, or Conflict with an earlier selection."""
@@ -99,8 +100,7 @@ class Learner:
         evidence = of_selection(stored, shown)
         if is_new:
             self._collector.record_selection(shown, stored)
-        if evidence is not None:
-            await self._learn(evidence)
+        await self._learn(call.tenant, shown.user_id)
         thread = await read_thread(self._store, call.tenant, shown.user_id, shown.session_id)
         outcome = {
             "request_id": shown.id,
@@ -124,8 +124,8 @@ class Learner:
         self._learned.touched(tenant)
         if advance.settled_at == now:
             self._collector.record_undo(asked, advance)
-        evidence = undo_evidence(asked, advance)
-        await self._learn(evidence)
+        evidence = of_undo(advance, asked)
+        await self._learn(tenant, advance.user_id)
         undone = {
             "hypothesis_id": advance.hypothesis_id,
             "detail": evidence.name,
@@ -141,9 +141,8 @@ class Learner:
         await self._store.add_choice(choice)
         self._learned.touched(tenant)
         self._collector.record_choice(choice)
-        evidence = of_choice(choice)
-        await self._learn(evidence)
-        return {"id": choice.id, "learned": _learned(evidence)}
+        await self._learn(tenant, user_id)
+        return {"id": choice.id, "learned": _learned(of_choice(choice))}
 
     async def feed_back(
         self,
@@ -179,26 +178,28 @@ class Learner:
             not_useful=not_useful,
             created_at=datetime.now(UTC),
         )
-        async with self._requests(tenant, request_id or feedback.id):
-            return await self._judge(feedback, about)
-
-    async def _judge(self, feedback: Feedback, about: Interaction | None) -> dict[str, Any]:
-        earlier = await self._store.list_feedback(feedback.tenant, feedback.user_id) if about else []
         await self._store.add_feedback(feedback)
-        self._learned.touched(feedback.tenant)
+        self._learned.touched(tenant)
         self._collector.record_feedback(feedback, about)
-        picked = await self._store.get_selection(feedback.tenant, about.id) if about else None
-        evidence = evidence_of(feedback, about, picked)
-        if evidence is not None and not any(same_again(feedback, said) for said in earlier):
-            await self._learn(evidence)
-        return {"id": feedback.id, "learned": _learned(evidence)}
+        await self._learn(tenant, user_id)
+        return {"id": feedback.id, "learned": await self._judged(feedback, about)}
+
+    async def _judged(self, feedback: Feedback, about: Interaction | None) -> Learned:
+        """What a judgement speaks of: its correction, or of a full rating what the selection taught."""
+        evidence = None if about is None else of_feedback(feedback, about)
+        if evidence is None or about is None or not evidence.judges:
+            return _learned(evidence)
+        picked = await self._store.get_selection(feedback.tenant, about.id)
+        taught = None if picked is None else of_selection(picked, about)
+        return _learned(None if taught is None else replace(taught, kind="feedback"))
 
     async def state(self, tenant: str, user_id: str, facets: Sequence[tuple[str, str | None]]) -> None:
         """What users say of themselves, (name, value) by (name, value): None ends the facet."""
-        await self.settle(tenant, user_id)
-        for name, value in facets:
-            for before, after in await self._persona.state(tenant, user_id, name, value):
-                self._collector.record_persona_update(tenant, user_id, before, after, "", {"backend": "user"})
+        now = datetime.now(UTC)
+        said = [Statement(uuid.uuid4().hex, tenant, user_id, name, value, now) for name, value in facets]
+        await self._store.add_statements(said)
+        self._learned.touched(tenant)
+        await self._background.in_turn((tenant, user_id), self._update_persona(tenant, user_id))
 
     async def _still_assumed(self, shown: Interaction, said: Selection) -> list[dict[str, str]]:
         """The auto-advance of that request, unless it was taken back, be it by another answer."""
@@ -215,19 +216,15 @@ class Learner:
             return []
         return [{"detail": detail_of(shown, advance), "option": advance.option, "source": "habit"}]
 
-    async def _learn(self, evidence: Evidence) -> None:
-        key = (evidence.tenant, evidence.user_id)
-        await self._background.submit(key, self._update_persona(evidence))
+    async def _learn(self, tenant: str, user_id: str) -> None:
+        await self._background.submit((tenant, user_id), self._update_persona(tenant, user_id))
 
-    async def _update_persona(self, evidence: Evidence) -> None:
-        """Nothing is learned from a record that was erased while this waited for its turn."""
-        if not await self._store.is_recorded(evidence.tenant, evidence.user_id, evidence.record_id):
-            return
-        lesson = await self._persona.learn(evidence)
-        for before, after in lesson.pairs:
-            self._collector.record_persona_update(
-                evidence.tenant, evidence.user_id, before, after, evidence.record_id, lesson.origin
-            )
+    async def _update_persona(self, tenant: str, user_id: str) -> None:
+        for lesson in await self._persona.learn(tenant, user_id):
+            for before, after in lesson.pairs:
+                self._collector.record_persona_update(
+                    tenant, user_id, before, after, lesson.record_id, lesson.origin
+                )
 
     async def _shown(self, tenant: str, request_id: str) -> Interaction:
         shown = await self._store.get_interaction(tenant, request_id)

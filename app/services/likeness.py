@@ -25,10 +25,21 @@ class Likeness:
         """One call of the embedder; where it fails, words alone compare."""
         wanted = list(dict.fromkeys(texts))
         try:
-            rows = await embedder.embed([content(text) for text in wanted])
+            return await cls.by_meaning(embedder, wanted)
         except BackendError:
-            return cls(wanted, {})
+            return cls.by_words(wanted)
+
+    @classmethod
+    async def by_meaning(cls, embedder: Embedder, texts: Iterable[str]) -> Likeness:
+        """Raises BackendError."""
+        wanted = list(dict.fromkeys(texts))
+        rows = await embedder.embed([content(text) for text in wanted])
         return cls(wanted, dict(zip(wanted, rows, strict=True)))
+
+    @classmethod
+    def by_words(cls, texts: Iterable[str]) -> Likeness:
+        """Without vectors every cosine is 0."""
+        return cls(texts, {})
 
     def alike(self, one: str, other: str) -> bool:
         """Half of all their stems are shared, or the cosine of their content words is 0.7 or more."""
@@ -36,6 +47,10 @@ class Likeness:
         if one == other or (left and len(left & right) >= _SHARED_STEMS * len(left | right)):
             return True
         return self.cosine(one, other) >= _COSINE
+
+    def same_setting(self, context: str, request_text: str) -> bool:
+        """What a user stated without a request holds for all of them."""
+        return not context or self.alike(context, request_text)
 
     def cosine(self, one: str, other: str) -> float:
         """0 where a text has no vector."""

@@ -2,81 +2,95 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from app.clients.embedding.base import Embedder
-from app.clients.slm.base import Call, Completion, Lane, SLMClient, UpdateFacets
-from app.errors import BackendAnswerInvalid, BackendError
-from app.models import Facet, FacetChange, RankedText
+from app.clients.slm.base import SLMClient
+from app.models import Facet, Feedback, RankedText
 from app.services import preference
-from app.services.facets import Evidence, EvidenceKind, FacetPair, crowded_out, fold, judged, known, stated
+from app.services.facet_reading import FacetReader
+from app.services.facets import confidence_at, known
+from app.services.feedback import same_again
 from app.services.likeness import Likeness
 from app.services.locks import KeyedLocks
-from app.storage.base import Personas, Profile
-from app.text import stems
+from app.services.persona_fold import Lesson, PersonaFold, stepped
+from app.storage.base import Event, Interactions, Learning, Persona, Personas, Profile
 
-__all__ = ["Evidence", "EvidenceKind", "PersonaService", "facet_body"]
-
-_HEURISTIC = "heuristic"
 _SURE = 0.5
 _CONFIRMED = 2
-_MOST_CHANGES = 3
+_PAGE = 100
 
 
-@dataclass(frozen=True, slots=True)
-class Lesson:
-    """What one record changed: each facet before (None: new) and after, and who read the record."""
-
-    pairs: Sequence[FacetPair] = ()
-    origin: Mapping[str, Any] = field(default_factory=dict)
-    """Completion.origin; of the heuristic, its name alone."""
+class Source(Personas, Learning, Interactions, Protocol):
+    """Of the store, personas and what they are folded from."""
 
 
 class PersonaService:
-    """Facets of users. Without `slm_client`, or where it fails, the heuristic reads the evidence."""
+    """Facets of users. Without `slm_client`, or where it fails, the heuristic reads the evidence.
 
-    def __init__(self, store: Personas, embedder: Embedder, slm_client: SLMClient | None = None) -> None:
-        self._store, self._embedder, self._slm_client = store, embedder, slm_client
+    What leaves here has the confidence of now: facets fade (facets.py). `clock` gives an aware time.
+    """
+
+    def __init__(
+        self,
+        store: Source,
+        embedder: Embedder,
+        slm_client: SLMClient | None = None,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store, self._embedder, self._clock = store, embedder, clock
+        self._first = PersonaFold(embedder, FacetReader(slm_client))
+        self._again = PersonaFold(embedder)
         self._lock = KeyedLocks()
 
     async def profile(self, tenant: str, user_id: str) -> Profile:
         """The facets that hold now, and the version of the user's memories."""
-        return await self._store.profile(tenant, user_id)
+        profile = await self._store.profile(tenant, user_id)
+        return replace(profile, facets=tuple(self._as_of_now(profile.facets)))
 
     async def history(self, tenant: str, user_id: str) -> list[Facet]:
         """Every facet ever held, closed ones too, oldest first."""
-        return await self._store.facet_history(tenant, user_id)
+        return self._as_of_now((await self._store.load_persona(tenant, user_id)).facets)
 
-    async def learn(self, evidence: Evidence) -> Lesson:
-        """Fold one record into the persona.
+    async def learn(self, tenant: str, user_id: str) -> list[Lesson]:
+        """Fold in what this user has said since, in the order of the events; the lessons of this call.
 
-        Learning twice from one record changes nothing the second time. Meant to run off the
-        answer's path; calls for one user wait for each other. Raises StorageError.
+        Nothing is learned twice, whoever learns beside this. Meant to run off the answer's path; calls
+        for one user wait for each other. Raises StorageError.
         """
-        async with self._lock(evidence.tenant, evidence.user_id):
-            evidence = evidence.clipped()
-            history = await self._store.facet_history(evidence.tenant, evidence.user_id)
-            if known(history, evidence.record_id) or not evidence.selected.strip():
-                return Lesson()
-            held = [facet for facet in history if facet.valid_to is None]
-            lesson = await self._lesson(evidence, held)
-            changed = [after for _, after in lesson.pairs]
-            await self._store.save_facets(evidence.tenant, evidence.user_id, changed)
-            return lesson
-
-    async def state(self, tenant: str, user_id: str, name: str, value: str | None) -> list[FacetPair]:
-        """What users say of themselves: it stands at once, with confidence 1; None ends the facet."""
+        lessons: list[Lesson] = []
         async with self._lock(tenant, user_id):
-            held = (await self._store.profile(tenant, user_id)).facets
-            named = [facet for facet in held if stems(facet.name) == stems(name)]
-            pairs = stated(
-                named, tenant=tenant, user_id=user_id, name=name, value=value, at=datetime.now(UTC)
-            )
-            await self._store.save_facets(tenant, user_id, [after for _, after in pairs])
-            return pairs
+            persona = await self._store.load_persona(tenant, user_id)
+            while events := await self._store.events_after(tenant, persona.seq, _PAGE, user_id):
+                for event in events:
+                    lesson = await self._lesson(self._first, event, persona)
+                    if not await self._keep(event, lesson, since=persona.seq):
+                        # Another process was faster, or the user was erased.
+                        persona = await self._store.load_persona(tenant, user_id)
+                        break
+                    persona = stepped(persona, lesson, event.seq)
+                    lessons.append(lesson)
+        return lessons
+
+    async def refold(self, tenant: str, user_id: str) -> None:
+        """Write the persona anew from the events it was folded from. Raises StorageError, BackendError."""
+        async with self._lock(tenant, user_id):
+            while True:
+                seq = (await self._store.load_persona(tenant, user_id)).seq
+                again = await self._refolded(tenant, user_id, seq)
+                saved = await self._store.save_facets(
+                    tenant, user_id, again.facets, since=seq, seq=seq, anew=True
+                )
+                if saved or not seq:
+                    return
+
+    async def is_folded(self, tenant: str, user_id: str) -> bool:
+        """Is what is stored what a fold over the same events gives? Raises StorageError, BackendError."""
+        stored = await self._store.load_persona(tenant, user_id)
+        return stored == await self._refolded(tenant, user_id, stored.seq)
 
     async def answered(
         self, profile: Profile, details: Sequence[str], request_text: str
@@ -112,70 +126,36 @@ class PersonaService:
 
         Scores and producers are those of preference.order. Raises StorageError.
         """
-        profile = await self._store.profile(tenant, user_id)
+        profile = await self.profile(tenant, user_id)
         return await preference.order(profile.facets, query, candidates, self._embedder)
 
-    async def _lesson(self, evidence: Evidence, held: Sequence[Facet]) -> Lesson:
-        before = {facet.id: facet for facet in held}
-        if evidence.judges:
-            after = judged(held, evidence)
-            return Lesson([(before[facet.id], facet) for facet in after], {"backend": _HEURISTIC})
-        read = await self._compute_facet_updates(evidence, held)
-        return Lesson(await self._folded(read.value, evidence, held, read.producer), read.origin)
+    async def _lesson(self, fold: PersonaFold, event: Event, persona: Persona) -> Lesson:
+        """The same judgement of the same request teaches once."""
+        if isinstance(event.record, Feedback) and event.interaction is not None:
+            said = await self._store.list_feedback(event.tenant, event.user_id)
+            alike = {one.id for one in said if same_again(one, event.record)}
+            if known(persona.facets, alike):
+                return Lesson()
+        return await fold.lesson(event, persona)
 
-    async def _folded(
-        self, changes: Sequence[FacetChange], evidence: Evidence, held: Sequence[Facet], producer: str
-    ) -> list[FacetPair]:
-        texts = (text for facet in held for text in (facet.name, facet.context))
-        names = (change.name for change in changes)
-        likeness = await Likeness.of(self._embedder, (evidence.input_text, *names, *texts))
-        before = {facet.id: facet for facet in held}
-        after: dict[str, Facet] = {}
-        for change in changes:
-            about = [
-                facet
-                for facet in held
-                if facet.id not in after
-                and likeness.alike(facet.name, change.name)
-                and _same_setting(facet, evidence.input_text, likeness)
-            ]
-            after |= {facet.id: facet for facet in fold(about, change, evidence, producer)}
-        standing = [facet for facet in {**before, **after}.values() if facet.valid_to is None]
-        after |= {facet.id: facet for facet in crowded_out(standing, evidence.at)}
-        return [(before.get(facet.id), facet) for facet in after.values()]
+    async def _keep(self, event: Event, lesson: Lesson, *, since: int) -> bool:
+        return await self._store.save_facets(
+            event.tenant, event.user_id, lesson.facets, since=since, seq=event.seq, reading=lesson.reading
+        )
 
-    async def _compute_facet_updates(
-        self, evidence: Evidence, held: Sequence[Facet]
-    ) -> Completion[list[FacetChange]]:
-        """What the evidence says of the user, and who read it."""
-        if self._slm_client is not None and evidence.kind != "undo":
-            try:
-                return await self._vllm_compute_facet_updates(self._slm_client, evidence, held)
-            except BackendError:
-                pass  # the wrappers around the client have counted it
-        return Completion(self._heuristic_compute_facet_updates(evidence), _HEURISTIC, "")
+    async def _refolded(self, tenant: str, user_id: str, upto: int) -> Persona:
+        persona = Persona((), 0)
+        while events := await self._store.events_after(tenant, persona.seq, _PAGE, user_id):
+            for event in events:
+                if event.seq > upto:
+                    return persona
+                lesson = await self._lesson(self._again, event, persona)
+                persona = stepped(persona, lesson, event.seq)
+        return persona
 
-    async def _vllm_compute_facet_updates(
-        self, client: SLMClient, evidence: Evidence, held: Sequence[Facet]
-    ) -> Completion[list[FacetChange]]:
-        """A model's reading. Raises BackendError, also where a stand-in answers or nothing of it
-        rests on the user's own words.
-        """
-        task = UpdateFacets(evidence.input_text, evidence.selected, evidence.options, tuple(held))
-        call = Call(evidence.tenant, evidence.record_id, lane=Lane.BACKGROUND)
-        completion = await client.run(task, call)
-        changes = [
-            replace(change, rejected=change.rejected or evidence.rejected)
-            for change in completion.value
-            if _grounded(change, evidence)
-        ]
-        if completion.degraded or not changes:
-            raise BackendAnswerInvalid("no facet that the user's own words support")
-        return replace(completion, value=changes[:_MOST_CHANGES])
-
-    def _heuristic_compute_facet_updates(self, evidence: Evidence) -> list[FacetChange]:
-        """The choice itself is the facet: its question, what was chosen, what was not."""
-        return [FacetChange(evidence.name, evidence.selected, evidence.rejected)]
+    def _as_of_now(self, facets: Sequence[Facet]) -> list[Facet]:
+        now = self._clock()
+        return [replace(facet, confidence=confidence_at(facet, now)) for facet in facets]
 
 
 def facet_body(facet: Facet) -> dict[str, Any]:
@@ -189,17 +169,6 @@ def _surest(about: Sequence[Facet], request_text: str, settings: Likeness) -> Fa
     fitting = [
         facet
         for facet in about
-        if len(facet.evidence) >= _CONFIRMED or _same_setting(facet, request_text, settings)
+        if len(facet.evidence) >= _CONFIRMED or settings.same_setting(facet.context, request_text)
     ]
     return max(fitting, key=lambda facet: facet.confidence, default=None)
-
-
-def _same_setting(facet: Facet, request_text: str, likeness: Likeness) -> bool:
-    """What a user stated without a request holds for all of them."""
-    return not facet.context or likeness.alike(facet.context, request_text)
-
-
-def _grounded(change: FacetChange, evidence: Evidence) -> bool:
-    """Only what a user wrote or confirmed becomes persona: no word of the value may be the model's."""
-    said = set(stems(" ".join((evidence.selected, evidence.input_text))))
-    return bool(change.name.strip()) and bool(stems(change.value)) and said.issuperset(stems(change.value))

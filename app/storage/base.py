@@ -19,7 +19,9 @@ from app.models import (
     InteractionKind,
     Memory,
     PlaybookEdit,
+    Reading,
     Selection,
+    Statement,
 )
 from app.storage.base_training import Adapters, Experiments, Jobs
 
@@ -35,13 +37,14 @@ __all__ = [
     "LearningHead",
     "Memories",
     "MemorySet",
+    "Persona",
     "Personas",
     "Profile",
     "Store",
     "Users",
 ]
 
-EventKind = Literal["selection", "choice", "feedback", "playbook_edit", "undo", "silence"]
+EventKind = Literal["selection", "choice", "feedback", "statement", "playbook_edit", "undo", "silence"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,15 @@ class Profile:
 
 
 @dataclass(frozen=True, slots=True)
+class Persona:
+    """What the events of one user make of them, up to the event `seq` (0: none yet)."""
+
+    facets: tuple[Facet, ...]
+    """Every facet ever held, closed ones too, oldest first; ties by id."""
+    seq: int
+
+
+@dataclass(frozen=True, slots=True)
 class Event:
     """Something that was said, at its place in the one order in which everything is learned."""
 
@@ -83,9 +95,11 @@ class Event:
     """"" where it is about no one person."""
     kind: EventKind
     at: datetime
-    record: Selection | Choice | Feedback | PlaybookEdit | Advance
+    record: Selection | Choice | Feedback | Statement | PlaybookEdit | Advance
     interaction: Interaction | None = None
     """The request that a selection, a feedback or an advance is about."""
+    reading: Reading | None = None
+    """What the persona learned from, kept with the event; None: what the heuristic reads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +141,33 @@ class Memories(Protocol):
 class Personas(Protocol):
     async def profile(self, tenant: str, user_id: str) -> Profile: ...
 
-    async def facet_history(self, tenant: str, user_id: str) -> list[Facet]:
-        """Every facet ever held, closed ones too, oldest first."""
+    async def load_persona(self, tenant: str, user_id: str) -> Persona: ...
+
+    async def save_facets(
+        self,
+        tenant: str,
+        user_id: str,
+        facets: Sequence[Facet],
+        *,
+        since: int,
+        seq: int,
+        reading: Reading | None = None,
+        anew: bool = False,
+    ) -> bool:
+        """Take the persona from the event `since` to the event `seq`, all or nothing.
+
+        Facets are inserted or replaced by id; `anew`: they are all that there is. `reading` is kept with
+        the event. False, and nothing is changed, where the persona no longer stands at `since` or the
+        event is gone.
+        """
         ...
 
-    async def save_facets(self, tenant: str, user_id: str, facets: Sequence[Facet]) -> None:
-        """Insert or replace by id, all or nothing. A superseded facet comes with its valid_to set."""
+    async def personas_behind(self) -> list[tuple[str, str]]:
+        """(tenant, user_id) of everyone of whom an event is not learned yet."""
+        ...
+
+    async def add_statements(self, statements: Sequence[Statement]) -> None:
+        """All or nothing; each is an event."""
         ...
 
 
@@ -174,10 +209,6 @@ class Interactions(Protocol):
 
     async def add_feedback(self, feedback: Feedback) -> None: ...
 
-    async def is_recorded(self, tenant: str, user_id: str, record_id: str) -> bool:
-        """Is there an event of this user about that record?"""
-        ...
-
     async def list_feedback(self, tenant: str, user_id: str) -> list[Feedback]: ...
 
 
@@ -211,8 +242,10 @@ class Learning(Protocol):
         """(0, 0) for a tenant of whom nothing is known."""
         ...
 
-    async def events_after(self, tenant: str, seq: int, limit: int) -> list[Event]:
-        """The next events after `seq`, in order, each with its records."""
+    async def events_after(
+        self, tenant: str, seq: int, limit: int, user_id: str | None = None
+    ) -> list[Event]:
+        """The next events after `seq`, in order, each with its records; of one user where named."""
         ...
 
     async def add_playbook_edit(self, edit: PlaybookEdit) -> None: ...

@@ -2,16 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Row, RowMapping
 
-from app.models import Advance, Choice, Facet, Feedback, Interaction, Memory, PlaybookEdit, Selection
+from app.models import (
+    Advance,
+    Choice,
+    Facet,
+    FacetChange,
+    Feedback,
+    Interaction,
+    Memory,
+    PlaybookEdit,
+    Reading,
+    Selection,
+    Statement,
+)
 from app.storage import tables
-from app.storage.tables import advances, choices, facets, interactions, memories, playbook_edits, selections
+from app.storage.tables import (
+    advances,
+    choices,
+    facets,
+    interactions,
+    memories,
+    playbook_edits,
+    selections,
+    statements,
+)
 
 MEMORY_COLUMNS = (
     memories.c.id,
@@ -68,6 +89,7 @@ def facet_row(tenant: str, user_id: str, facet: Facet) -> dict[str, Any]:
         "confidence": facet.confidence,
         "evidence": facet.evidence,
         "counter_evidence": facet.counter_evidence,
+        "last_seen": facet.last_seen,
         "valid_from": facet.valid_from,
         "valid_to": facet.valid_to,
         "producer": facet.producer,
@@ -85,11 +107,20 @@ def to_facet(row: RowMapping) -> Facet:
         confidence=row[c.confidence],
         evidence=tuple(row[c.evidence]),
         counter_evidence=tuple(row[c.counter_evidence]),
+        last_seen=row[c.last_seen],
         valid_from=row[c.valid_from],
         valid_to=row[c.valid_to],
         producer=row[c.producer],
         context=row[c.context],
     )
+
+
+def to_reading(kept: Mapping[str, Any] | None) -> Reading | None:
+    """From the JSON of `asdict(reading)`."""
+    if kept is None:
+        return None
+    changes = (FacetChange(**{**change, "rejected": tuple(change["rejected"])}) for change in kept["changes"])
+    return Reading(kept["producer"], tuple(changes), kept["by_words"])
 
 
 def interaction_row(interaction: Interaction) -> dict[str, Any]:
@@ -171,6 +202,14 @@ def to_feedback(row: RowMapping) -> Feedback:
     return Feedback(
         **{**values, "useful": tuple(values["useful"]), "not_useful": tuple(values["not_useful"])}
     )
+
+
+def statement_row(statement: Statement) -> dict[str, Any]:
+    return {column.name: getattr(statement, column.name) for column in statements.c}
+
+
+def to_statement(row: RowMapping) -> Statement:
+    return Statement(**{column.name: row[column] for column in statements.c})
 
 
 def edit_row(edit: PlaybookEdit) -> dict[str, Any]:

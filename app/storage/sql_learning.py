@@ -21,7 +21,9 @@ from app.storage.rows import (
     to_edit,
     to_feedback,
     to_interaction,
+    to_reading,
     to_selection,
+    to_statement,
 )
 from app.storage.tables import advances, epochs, events, interactions, playbook_edits
 
@@ -31,6 +33,7 @@ _RECORDS = {
     "selection": (tables.selections, tables.selections.c.request_id, to_selection),
     "choice": (tables.choices, tables.choices.c.id, to_choice),
     "feedback": (tables.feedback, tables.feedback.c.id, to_feedback),
+    "statement": (tables.statements, tables.statements.c.id, to_statement),
     "playbook_edit": (playbook_edits, playbook_edits.c.id, to_edit),
     "undo": (advances, advances.c.token, to_advance),
     "silence": (advances, advances.c.token, to_advance),
@@ -48,13 +51,13 @@ class SQLLearning:
             row = (await connection.execute(select(epoch, last))).one()
         return LearningHead(row[0] or 0, row[1] or 0)
 
-    async def events_after(self, tenant: str, seq: int, limit: int) -> list[Event]:
-        query = (
-            select(events)
-            .where(events.c.tenant == tenant, events.c.seq > seq)
-            .order_by(events.c.seq)
-            .limit(limit)
-        )
+    async def events_after(
+        self, tenant: str, seq: int, limit: int, user_id: str | None = None
+    ) -> list[Event]:
+        query = select(events).where(events.c.tenant == tenant, events.c.seq > seq)
+        if user_id is not None:
+            query = query.where(events.c.user_id == user_id)
+        query = query.order_by(events.c.seq).limit(limit)
         async with self._database.read() as connection:
             rows = (await connection.execute(query)).all()
             records: dict[tuple[str, str], Any] = {}
@@ -66,18 +69,11 @@ class SQLLearning:
         return [
             Event(
                 row.seq, row.tenant, row.user_id, row.kind, row.at, record,
-                shown.get(getattr(record, "request_id", None) or ""),
+                shown.get(getattr(record, "request_id", None) or ""), to_reading(row.reading),
             )
             for row in rows
             if (record := records.get((row.kind, row.record_id))) is not None
         ]  # fmt: skip
-
-    async def is_recorded(self, tenant: str, user_id: str, record_id: str) -> bool:
-        query = select(events.c.seq).where(
-            events.c.tenant == tenant, events.c.user_id == user_id, events.c.record_id == record_id
-        )
-        async with self._database.read() as connection:
-            return (await connection.execute(query.limit(1))).first() is not None
 
     async def add_playbook_edit(self, edit: PlaybookEdit) -> None:
         async with self._database.write() as connection:

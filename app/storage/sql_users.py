@@ -25,6 +25,7 @@ from app.storage.tables import (
     memories,
     playbook_edits,
     selections,
+    statements,
     users,
 )
 
@@ -36,6 +37,7 @@ ABOUT_A_PERSON: tuple[Table, ...] = (
     interactions,
     choices,
     feedback,
+    statements,
     playbook_edits,
     events,
     users,

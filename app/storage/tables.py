@@ -53,6 +53,7 @@ users = Table(
     Column("tenant", String, primary_key=True),
     Column("user_id", String, primary_key=True),
     Column("memory_version", BigInteger, nullable=False),
+    Column("persona_seq", BigInteger, nullable=False, server_default="0"),  # the event folded last
 )
 
 memories = Table(
@@ -87,6 +88,7 @@ facets = Table(
     Column("confidence", Float, nullable=False),
     Column("evidence", JSON, nullable=False),
     Column("counter_evidence", JSON, nullable=False),
+    Column("last_seen", UTCDateTime, nullable=False),
     Column("valid_from", UTCDateTime, nullable=False),
     Column("valid_to", UTCDateTime),
     Column("producer", String, nullable=False),
@@ -157,6 +159,18 @@ feedback = Table(
     Index(None, "tenant", "user_id"),
 )
 
+statements = Table(
+    "statements",
+    metadata,
+    Column("tenant", String, primary_key=True),
+    Column("id", String, primary_key=True),
+    Column("user_id", String, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("value", Text),
+    Column("created_at", UTCDateTime, nullable=False),
+    Index(None, "tenant", "user_id"),
+)
+
 playbook_edits = Table(
     "playbook_edits",
     metadata,
@@ -196,6 +210,7 @@ events = Table(
     Column("kind", String, nullable=False),
     Column("record_id", String, nullable=False),
     Column("at", UTCDateTime, nullable=False),
+    Column("reading", JSON(none_as_null=True)),
     Index(None, "tenant", "seq"),
     Index(None, "tenant", "user_id"),
     sqlite_autoincrement=True,  # the number of an erased event is never given again

@@ -21,7 +21,6 @@ async def test_an_undo_in_time_is_one_event_however_often_it_is_said(store: Stor
     (event,) = await store.events_after("default", 0, 10)
     assert (event.kind, event.at, event.record) == ("undo", at(30), undone)
     assert event.interaction == an_interaction()
-    assert await store.is_recorded("default", "ann", "t1")
     assert await store.list_advances("default", "ann") == [undone]
     assert await store.list_advances("default", "bob") == []
 

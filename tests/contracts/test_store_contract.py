@@ -20,6 +20,7 @@ from tests.nouns import (
     an_edit,
     an_interaction,
     at,
+    hold,
     unit_vectors,
 )
 
@@ -150,29 +151,35 @@ class TestPersonas:
     async def test_the_profile_holds_what_holds_now(self, store: Store) -> None:
         held = a_facet("f1", evidence=("r1", "r2"), counter_evidence=("r3",), context=NASTY)
         closed = a_facet("f0", valid_from=at(-9), valid_to=at(-1))
-        await store.save_facets("default", "ann", [held, closed])
-        await store.save_facets("default", "bob", [a_facet("f1", value="Go")])
-        await store.save_facets("other", "ann", [a_facet("f2", value="C")])
+        await hold(store, [held, closed])
+        await hold(store, [a_facet("f1", value="Go")], "bob")
+        await hold(store, [a_facet("f2", value="C")], tenant="other")
         profile = await store.profile("default", "ann")
         assert (profile.facets, profile.memory_version) == ((held,), 0)
-        assert await store.facet_history("default", "ann") == [closed, held]
+        assert (await store.load_persona("default", "ann")).facets == (
+            closed,
+            held,
+        )
 
     async def test_the_same_id_replaces(self, store: Store) -> None:
-        await store.save_facets("default", "ann", [a_facet()])
+        await hold(store, [a_facet()])
         closed, new = a_facet(valid_to=at(1)), a_facet("f2", value="Go", valid_from=at(1))
-        await store.save_facets("default", "ann", [closed, new])
+        await hold(store, [closed, new])
         assert (await store.profile("default", "ann")).facets == (new,)
-        assert await store.facet_history("default", "ann") == [closed, new]
+        assert (await store.load_persona("default", "ann")).facets == (
+            closed,
+            new,
+        )
 
     async def test_a_stranger_has_an_empty_profile(self, store: Store) -> None:
-        await store.save_facets("default", "ann", [])
+        await hold(store, [])
         assert (await store.profile("default", "ann")).facets == ()
-        assert await store.facet_history("default", "ann") == []
+        assert (await store.load_persona("default", "ann")).facets == ()
 
     async def test_saving_facets_leaves_the_memory_version(self, store: Store) -> None:
         await put(store, a_memory())
         before = (await store.profile("default", "ann")).memory_version
-        await store.save_facets("default", "ann", [a_facet()])
+        await hold(store, [a_facet()])
         assert (await store.profile("default", "ann")).memory_version == before
 
 
@@ -185,15 +192,16 @@ class TestUsers:
         "interactions",
         "choices",
         "feedback",
+        "statements",
         "playbook_edits",
         "events",
         "users",
     )
-    MORE: ClassVar = {"facets": 2, "events": 4}
+    MORE: ClassVar = {"facets": 2, "events": 5}
 
     async def fill(self, store: Store, user: str, suffix: str = "") -> None:
         await put(store, a_memory(f"m{suffix}", metadata={"a": 1}), user=user)
-        await store.save_facets("default", user, [a_facet(), a_facet("f2", valid_to=at(1))])
+        await hold(store, [a_facet(), a_facet("f2", valid_to=at(1))], user)
         await store.add_interaction(an_interaction(f"r{suffix}", user_id=user))
         await store.add_selection(a_selection(f"r{suffix}", user_id=user))
         await store.open_advance(an_advance(f"t{suffix}", user_id=user))

@@ -15,7 +15,7 @@ from app.services.training import TrainingDataCollector
 from app.services.training.history import History, history_lines, read_history
 from app.services.training.lines import FEEDBACK, FILES, HYPOTHESES, PERSONAS, RANKINGS, Line
 from tests.fakes import MemoryStore
-from tests.nouns import a_choice, a_facet, a_feedback, a_hypothesis, a_selection, an_interaction, at
+from tests.nouns import a_choice, a_facet, a_feedback, a_hypothesis, a_selection, an_interaction, at, hold
 
 FACETS = a_facet("f1", evidence=("r1",)), a_facet("f2", value="Go", evidence=("r2",))
 FOUND = [{"id": "m1", "text": "tea", "score": 0.9}, {"id": "m2", "text": "coffee", "score": 0.2}]
@@ -253,7 +253,7 @@ async def test_an_export_is_what_was_recorded_live(tmp_path: Path) -> None:
     await store.add_choice(a_choice())
     await store.add_feedback(a_feedback("b1", useful=("m1",), request_id="q1"))
     await store.add_feedback(a_feedback("b2", rating=-0.5, request_id=None))
-    await store.save_facets("default", "ann", FACETS)
+    await hold(store, FACETS)
     history = await read_history(store)
     async with TrainingDataCollector(tmp_path / "live") as collector:
         collector.record_interaction(an_interaction("r1"))

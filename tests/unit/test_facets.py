@@ -22,7 +22,7 @@ def test_a_value_is_the_same_as_itself_in_other_clothes(text: str) -> None:
 
 
 def test_the_contract_s_facet_hides_the_request_it_came_from() -> None:
-    facet = Facet("f", "n", "v", (), 0.6, ("r",), (), NOW, None, "heuristic", "private words")
+    facet = Facet("f", "n", "v", (), 0.6, ("r",), (), NOW, NOW, None, "heuristic", "private words")
     assert "private words" not in str(facet_body(facet))
     assert set(facet_body(facet)) == {
         "id",
@@ -33,6 +33,7 @@ def test_the_contract_s_facet_hides_the_request_it_came_from() -> None:
         "evidence",
         "counter_evidence",
         "valid_from",
+        "last_seen",
         "valid_to",
         "producer",
     }

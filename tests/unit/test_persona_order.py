@@ -9,7 +9,6 @@ import pytest
 from app.clients.embedding.static import StaticEmbedder
 from app.models import Choice
 from app.services.contrast import bag
-from app.services.evidence import of_choice
 from app.services.persona import PersonaService
 from tests.fakes import MemoryStore
 
@@ -19,18 +18,32 @@ PLANS = ["Dance all night in a packed nightclub", "Read beside the water in sile
 
 
 @pytest.fixture
-def service() -> PersonaService:
-    return PersonaService(MemoryStore(), StaticEmbedder())
+def store() -> MemoryStore:
+    return MemoryStore()
 
 
-async def choose(service: PersonaService, user: str, selected: str) -> None:
-    question = "Where shall I go for the weekend?"
-    await service.learn(of_choice(Choice(f"c-{user}", "default", user, question, TRIPS, selected, NOW)))
+@pytest.fixture
+def service(store: MemoryStore) -> PersonaService:
+    return PersonaService(store, StaticEmbedder())
 
 
-async def test_users_who_chose_the_opposite_get_the_opposite_order(service: PersonaService) -> None:
-    await choose(service, "ada", TRIPS[0])
-    await choose(service, "bob", TRIPS[1])
+async def choose(
+    service: PersonaService,
+    store: MemoryStore,
+    user: str,
+    selected: str,
+    question: str = "Where shall I go for the weekend?",
+    options: tuple[str, ...] = TRIPS,
+) -> None:
+    await store.add_choice(Choice(f"c-{user}", "default", user, question, options, selected, NOW))
+    await service.learn("default", user)
+
+
+async def test_users_who_chose_the_opposite_get_the_opposite_order(
+    service: PersonaService, store: MemoryStore
+) -> None:
+    await choose(service, store, "ada", TRIPS[0])
+    await choose(service, store, "bob", TRIPS[1])
     orders = {}
     for user in ("ada", "bob"):
         ranked, producer = await service.rank("default", user, "What shall I do tonight?", PLANS)
@@ -46,16 +59,17 @@ async def test_without_facets_the_nearest_to_the_query_comes_first(service: Pers
     assert producer == "relevance"
 
 
-async def test_texts_without_words_and_no_texts_are_ranked_too(service: PersonaService) -> None:
-    await choose(service, "ada", TRIPS[0])
+async def test_texts_without_words_and_no_texts_are_ranked_too(
+    service: PersonaService, store: MemoryStore
+) -> None:
+    await choose(service, store, "ada", TRIPS[0])
     ranked, _ = await service.rank("default", "ada", "?", ["...", "", "a lake"])
     assert ranked[0].index == 2
     assert (await service.rank("default", "ada", "?", []))[0] == []
 
 
-async def test_a_negated_word_counts_for_the_other_side(service: PersonaService) -> None:
-    snack = Choice("c", "default", "ada", "Which snack?", ("Fruit", "Cake with nuts"), "Fruit", NOW)
-    await service.learn(of_choice(snack))
+async def test_a_negated_word_counts_for_the_other_side(service: PersonaService, store: MemoryStore) -> None:
+    await choose(service, store, "ada", "Fruit", "Which snack?", ("Fruit", "Cake with nuts"))
     ranked, _ = await service.rank("default", "ada", "And now?", ["Bread with nuts", "Bread without nuts"])
     assert [text.index for text in ranked] == [1, 0]
 

@@ -20,7 +20,7 @@ from app.storage.migrate import downgrade, migrate
 from app.storage.open import open_database, open_store
 from app.storage.sql import SQLStore
 from app.storage.tables import metadata
-from tests.nouns import a_facet, a_memory, a_selection, an_interaction, unit_vectors
+from tests.nouns import a_facet, a_memory, a_selection, an_interaction, hold, unit_vectors
 
 
 @pytest.fixture
@@ -99,7 +99,7 @@ async def test_the_file_is_opened_as_planned(url: str) -> None:
 
 
 async def test_readers_do_not_wait_for_a_writer(url: str, store: SQLStore) -> None:
-    await store.save_facets("default", "ann", [a_facet()])
+    await hold(store, [a_facet()])
     other = sqlite3.connect(file_of(url), isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     other.execute("DELETE FROM facets")
@@ -167,7 +167,7 @@ async def test_stores_write_side_by_side(url: str) -> None:
 async def test_an_erased_person_leaves_no_byte(url: str, store: SQLStore) -> None:
     secret = "violet-harbour-seventeen"
     await store.put_memories("default", "ann", [a_memory(text=secret)], unit_vectors(1), "s")
-    await store.save_facets("default", "ann", [a_facet(value=secret)])
+    await hold(store, [a_facet(value=secret)])
     await store.add_interaction(an_interaction(input_text=secret, answer={"x": secret * 900}))
     await store.add_selection(a_selection(free_text=secret))
     await store.add_interaction(an_interaction("r2", user_id="bob"))
@@ -184,7 +184,7 @@ async def test_a_transaction_that_is_left_by_an_error_did_nothing(
     database = open_database(url)
     with pytest.raises(error):
         async with database.write() as connection:
-            await connection.exec_driver_sql("INSERT INTO users VALUES ('default', 'ann', 1)")
+            await connection.exec_driver_sql("INSERT INTO users VALUES ('default', 'ann', 1, 0)")
             raise error
     async with database.write() as connection:
         assert (await connection.exec_driver_sql("SELECT count(*) FROM users")).scalar_one() == 0

@@ -57,5 +57,6 @@ def _facets(given: Sequence[Facet] | Mapping[str, str]) -> tuple[Facet, ...]:
         return tuple(given)
     now = datetime.now(UTC)
     return tuple(
-        Facet(name, name, str(value), (), 1.0, (), (), now, None, "caller") for name, value in given.items()
+        Facet(name, name, str(value), (), 1.0, (), (), now, now, None, "caller")
+        for name, value in given.items()
     )

@@ -36,7 +36,7 @@ async def read_history(store: Store, tenant: str | None = None) -> History:
             for advance in await store.list_advances(*user)
             if advance.outcome == "undone"
         ],
-        facets={user: await store.facet_history(*user) for user in users},
+        facets={user: (await store.load_persona(*user)).facets for user in users},
     )
 
 
