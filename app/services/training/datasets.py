@@ -141,7 +141,7 @@ def split(rows: Sequence[Row], eval_share: float) -> Parts:
 def distinct(rows: Iterable[Row]) -> tuple[Row, ...]:
     """Each row once, the first by time, with the records and users of all; in the order of time."""
     kept: dict[tuple[str, str], Row] = {}
-    for row in sorted(rows, key=lambda row: (row.time, row.file, row.records, row.id)):
+    for row in sorted(rows, key=lambda row: (row.time, row.file, row.id, row.records)):
         first = kept.get((row.file, row.id))
         kept[row.file, row.id] = row if first is None else _merged(first, row)
     return tuple(kept.values())
