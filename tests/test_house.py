@@ -22,13 +22,14 @@ FLOORS = [
     {"app.models", "app.text", "app.tokens"},
     {"app.errors", "app.metrics", "app.config", "app"},
 ]
-CONDUCTORS = {"bundle", "dependencies", "hypothesizer", "learner", "playbook_edits", "privacy", "recall"}
+CONDUCTORS = {"bundle", "canaries", "dependencies", "hypothesizer", "learner", "playbook_edits", "privacy", "promotion", "recall"}
 """They bring services together; nobody but another conductor imports one."""
 SOLOISTS = {"adapters", "memories", "ordering", "persona", "playbook", "ranking"}
 """Services that only conductors import."""
 PARTS = {
     "advances": {"advance", "arranging"},
     "answers": {"context", "shown"},
+    "arms": {"experiments"},
     "arranging": {"advance", "habits", "learned_choices", "preference_order", "showing", "shown"},
     "calibration": {"beta_curve", "reliability"},
     "common_words": {"lessons"},
