@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from app.errors import Conflict, InvalidInput, NotFound
 from app.models import Adapter, AdapterMove, AdapterState, Experiment
 from app.services.gates import GateReport
+from app.services.training.paths import confined, folder_of
 from app.storage.base import Adapters, Experiments
 
 LEAST_SHARE, MOST_SHARE = 0.05, 0.5
@@ -55,12 +56,17 @@ class Promotion:
         self,
         store: Store,
         publisher: Publisher,
+        outputs: Path,
         *,
         alpha: float = 0.05,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`alpha`: the chance that a trial promotes what is no better."""
-        self._store, self._publisher, self._alpha, self._now = store, publisher, alpha, now
+        """`outputs`: where trained adapters stand, a directory for each tenant.
+
+        `alpha`: the chance that a trial promotes what is no better.
+        """
+        self._store, self._publisher, self._outputs = store, publisher, outputs
+        self._alpha, self._now = alpha, now
 
     async def adapters(self, tenant: str, task: str | None = None) -> list[Adapter]:
         """Oldest first."""
@@ -86,6 +92,11 @@ class Promotion:
         return await self._publisher.publish(
             directory, tenant=tenant, task=task, lineage=lineage, users=users
         )
+
+    async def register_named(self, tenant: str, said: str, task: str, lineage: Mapping[str, Any]) -> Adapter:
+        """The same for a directory that a caller names; InvalidInput for one that is not this tenant's."""
+        directory = confined(said, self._outputs / folder_of(tenant), "path")
+        return await self.register(tenant, directory, task, lineage)
 
     async def gate(self, tenant: str, name: str, report: GateReport) -> Adapter:
         """Keep the figures; gated where every gate was passed, else rejected with the reason."""
