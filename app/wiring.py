@@ -53,7 +53,7 @@ from app.services.playbook_edits import PlaybookEdits
 from app.services.privacy import Privacy
 from app.services.ranking import RankingService
 from app.services.recall import Recall
-from app.services.training import TrainingDataCollector
+from app.services.training import ModelTrainer, TrainingDataCollector
 from app.storage.migrate import migrate
 from app.storage.open import open_store
 
@@ -98,6 +98,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 enabled=settings.enable_training_data_collection,
             )
         )
+        trainer = ModelTrainer(collector)
         background = await stack.enter_async_context(Background())
         model = None if backend is None else slm
         persona = PersonaService(store, embedder, model)
@@ -138,7 +139,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             playbook=playbook,
             learned=learned,
             playbook_edits=PlaybookEdits(store, learned),
-            privacy=Privacy(store, collector, ranking, background, learned),
+            privacy=Privacy(store, collector, trainer, ranking, background, learned),
             collector=collector,
             dependencies=Dependencies(store, embedding, playbook, collector, slm, _replicas(settings, stack)),
             store=store,

@@ -205,6 +205,7 @@ ANSWERS: dict[str, Any] = {
         "erased_at": _TIME,
         "rows": {"interactions": 3, "selections": 1},
         "training_files": {"hypotheses_data.jsonl": 3},
+        "datasets": {"default-hypotheses-3f1c09aa72d4": 1},
     },
     "InteractionOut": _INTERACTION,
     "Alive": {"status": "ok"},

@@ -23,12 +23,16 @@ class ExportOut(BaseModel):
 
 
 class Receipt(BaseModel):
-    """What was erased, by table and training file; empty where nothing was held."""
+    """What was erased, by table, training file and dataset; empty where nothing was held.
+
+    Under `adapters_tainted`, `rows` counts the adapters that were trained on it and are used no more.
+    """
 
     user_id: str
     erased_at: datetime
     rows: dict[str, int]
     training_files: dict[str, int]
+    datasets: dict[str, int]
 
 
 class InteractionOut(BaseModel):

@@ -8,7 +8,7 @@ from typing import Any
 from app.services.background import Background
 from app.services.learned import LearnedStates
 from app.services.ranking import RankingService
-from app.services.training import TrainingDataCollector
+from app.services.training import ModelTrainer, TrainingDataCollector
 from app.storage.base import Users
 
 
@@ -19,11 +19,13 @@ class Privacy:
         self,
         store: Users,
         collector: TrainingDataCollector,
+        trainer: ModelTrainer,
         ranking: RankingService,
         background: Background,
         learned: LearnedStates,
     ) -> None:
-        self._store, self._collector, self._ranking = store, collector, ranking
+        self._store, self._ranking = store, ranking
+        self._collector, self._trainer = collector, trainer
         self._background, self._learned = background, learned
 
     async def export(self, tenant: str, user_id: str) -> dict[str, Any]:
@@ -36,7 +38,7 @@ class Privacy:
         }
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, Any]:
-        """Delete it; the receipt counts rows by table and lines by training file, and names no zeros.
+        """Delete it; the receipt counts rows by table, lines by training file and rows by dataset, no zeros.
 
         It takes its turn among what is still being learned of the user, so that nothing comes after it.
         """
@@ -46,10 +48,12 @@ class Privacy:
         rows = await self._store.erase_user(tenant, user_id)
         self._learned.touched(tenant)
         lines = await self._collector.erase(tenant, user_id)
+        datasets = await self._trainer.erase(tenant, user_id)
         self._ranking.forget(tenant, user_id)
         return {
             "user_id": user_id,
             "erased_at": datetime.now(UTC),
             "rows": {table: count for table, count in rows.items() if count},
             "training_files": {name: count for name, count in lines.items() if count},
+            "datasets": datasets,
         }
