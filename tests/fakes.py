@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
-from datetime import UTC, datetime
+from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any, TypeVar
 
 import numpy as np
-import orjson
 from numpy.typing import NDArray
 
-from app.errors import Conflict, InvalidInput, NotFound, StorageError
+from app.errors import Conflict, NotFound, StorageError
 from app.models import (
     Advance,
     Choice,
@@ -28,16 +27,17 @@ from app.models import (
 )
 from app.storage.base import Event, EventKind, LearningHead, MemorySet, Persona, Profile
 from app.storage.cursors import cut_page, decode_cursor
+from tests.fake_training_store import MemoryTraining, as_json, as_stored
 
 Key = tuple[str, str]
 E = TypeVar("E", Interaction, Selection, Choice, Feedback, Statement, PlaybookEdit, Advance)
-N = TypeVar("N", Interaction, Selection, Choice, Feedback, Statement, PlaybookEdit, Advance, Memory, Facet)
 
 
-class MemoryStore:
+class MemoryStore(MemoryTraining):
     """app.storage.base.Store in dicts. `broken = True` makes every call raise StorageError."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.broken = False
         self._versions: dict[Key, int] = {}
         self._clock = itertools.count(1)
@@ -77,7 +77,7 @@ class MemoryStore:
             holder = kept.get((tenant, memory_id))
             if holder is not None and holder[0] != user_id:
                 raise Conflict
-            frozen = replace(_stored(memory), id=memory_id)
+            frozen = replace(as_stored(memory), id=memory_id)
             kept[tenant, memory_id] = (user_id, frozen, np.array(vector, np.float32), embedder)
             ids.append(memory_id)
         if ids:
@@ -150,7 +150,7 @@ class MemoryStore:
         places = {event.seq: place for place, event in enumerate(self._events) if _user(event) == user}
         if self._folded.get(user, 0) != since or seq not in places:
             return False
-        stored = {facet.id: _stored(facet) for facet in facets}
+        stored = {facet.id: as_stored(facet) for facet in facets}
         self._facets[user] = ({} if anew else self._facets.get(user, {})) | stored
         self._versions.setdefault(user, 0)
         self._folded[user] = seq
@@ -171,11 +171,11 @@ class MemoryStore:
     async def add_interaction(self, interaction: Interaction) -> None:
         self._add(self._interactions, (interaction.tenant, interaction.id), interaction)
 
-    def _add(self, table: dict[Key, N], key: Key, noun: N) -> None:
+    def _add(self, table: dict[Key, E], key: Key, noun: E) -> None:
         self._check()
         if key in table:
             raise Conflict
-        table[key] = _stored(noun)
+        table[key] = as_stored(noun)
 
     async def get_interaction(self, tenant: str, request_id: str) -> Interaction | None:
         self._check()
@@ -208,7 +208,7 @@ class MemoryStore:
         if key not in self._interactions:
             raise NotFound
         added = key not in self._selections
-        stands = self._selections.setdefault(key, _stored(selection))
+        stands = self._selections.setdefault(key, as_stored(selection))
         if replace(stands, created_at=selection.created_at, outcome=selection.outcome) != selection:
             raise Conflict
         if added:
@@ -222,7 +222,7 @@ class MemoryStore:
         if stands is None:
             raise NotFound
         if stands.outcome is None:
-            stands = _stored(replace(stands, outcome=outcome))
+            stands = as_stored(replace(stands, outcome=outcome))
             self._selections[tenant, request_id] = stands
         assert stands.outcome is not None
         return stands.outcome
@@ -335,11 +335,12 @@ class MemoryStore:
                 if (event.tenant, event.user_id) == (tenant, user_id)
             ],
             "users": [] if version is None else [owner | {"memory_version": version}],
-        }
-        return {name: _json(table) for name, table in rows.items()}
+        } | self._rows_about(tenant, user_id)
+        return {name: as_json(table) for name, table in rows.items()}
 
     async def erase_user(self, tenant: str, user_id: str) -> dict[str, int]:
         counts = {name: len(rows) for name, rows in (await self.export_user(tenant, user_id)).items()}
+        counts["adapters_tainted"] = await self._erase_training(tenant, user_id)
         self._memories = {
             key: row for key, row in self._memories.items() if (key[0], row[0]) != (tenant, user_id)
         }
@@ -369,6 +370,7 @@ class MemoryStore:
         everyone = {(row.tenant, row.user_id) for table in tables for row in table.values()}
         everyone |= set(self._versions)
         everyone |= {(row.tenant, row.user_id) for row in self._edits.values() if row.user_id}
+        everyone |= {(row.tenant, row.user_id) for row in self._exposures.values()}
         return sorted(user for user in everyone if tenant in (None, user[0]))
 
     async def iterate_interactions(
@@ -400,26 +402,3 @@ def _user(event: Event) -> Key:
 def _of_user(table: Mapping[Key, E], tenant: str, user_id: str) -> list[E]:
     rows = [row for row in table.values() if (row.tenant, row.user_id) == (tenant, user_id)]
     return sorted(rows, key=lambda row: row.created_at)
-
-
-def _stored(noun: N) -> N:
-    """A copy as a database gives it back: JSON made anew, times in UTC; InvalidInput where none can be."""
-    changes: dict[str, Any] = {}
-    for name in (field.name for field in fields(noun)):
-        value = getattr(noun, name)
-        if isinstance(value, datetime):
-            if value.tzinfo is None:
-                raise InvalidInput(f"{value} has no time zone")
-            changes[name] = value.astimezone(UTC)
-        elif isinstance(value, Mapping):
-            changes[name] = _json(dict(value))
-        else:
-            _json(value)
-    return replace(noun, **changes)
-
-
-def _json(value: Any) -> Any:
-    try:
-        return orjson.loads(orjson.dumps(value))
-    except orjson.JSONEncodeError as error:
-        raise InvalidInput(str(error)) from error

@@ -11,8 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.models import (
+    Adapter,
     Advance,
     Choice,
+    Experiment,
+    Exposure,
     Facet,
     Feedback,
     Interaction,
@@ -20,6 +23,7 @@ from app.models import (
     PlaybookEdit,
     Selection,
     Statement,
+    TrainingJob,
 )
 from app.storage.base import Store
 
@@ -174,3 +178,56 @@ def an_advance(token: str = "t1", **fields: Any) -> Advance:
         "expires_at": at(600),
     }
     return Advance(token=token, **{**defaults, **fields})
+
+
+def an_adapter(name: str = "hypotheses-000000000001", **fields: Any) -> Adapter:
+    defaults: dict[str, Any] = {
+        "path": f"/adapters/{name}",
+        "base_model": "small",
+        "rank": 16,
+        "tenant": "default",
+        "digest": name.rpartition("-")[2],
+        "created_at": NOON,
+        "lineage": {"job": "j1"},
+    }
+    return Adapter(name=name, **{**defaults, **fields})
+
+
+def an_experiment(id: str = "x1", **fields: Any) -> Experiment:  # noqa: A002
+    defaults: dict[str, Any] = {
+        "tenant": "default",
+        "task": "hypotheses",
+        "control": None,
+        "candidate": "hypotheses-000000000001",
+        "phase": "shadow",
+        "share": 0.5,
+        "alpha": 0.05,
+        "verdict": "running",
+        "reason": "",
+        "started_at": NOON,
+    }
+    return Experiment(id=id, **{**defaults, **fields})
+
+
+def an_exposure(request_id: str = "r1", **fields: Any) -> Exposure:
+    defaults: dict[str, Any] = {
+        "tenant": "default",
+        "experiment_id": "x1",
+        "user_id": "ann",
+        "arm": "candidate",
+        "at": at(1),
+    }
+    return Exposure(request_id=request_id, **{**defaults, **fields})
+
+
+def a_job(id: str = "j1", **fields: Any) -> TrainingJob:  # noqa: A002
+    defaults: dict[str, Any] = {
+        "tenant": "default",
+        "task": "hypotheses",
+        "recipe": "sft",
+        "config": {"seed": 7},
+        "status": "queued",
+        "created_at": NOON,
+        "directory": f"/jobs/{id}",
+    }
+    return TrainingJob(id=id, **{**defaults, **fields})

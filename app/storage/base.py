@@ -220,7 +220,8 @@ class Users(Protocol):
     async def erase_user(self, tenant: str, user_id: str) -> dict[str, int]:
         """Delete every row about the user, verified gone in the same transaction.
 
-        How many by table, without the tables that held none.
+        How many by table, without the tables that held none, and under "adapters_tainted" how many adapters
+        that were trained on them are to be used no more.
         """
         ...
 
@@ -271,7 +272,9 @@ class Advances(Protocol):
         ...
 
 
-class Store(Memories, Personas, Interactions, Users, Learning, Advances, Protocol):
+class Store(
+    Memories, Personas, Interactions, Users, Learning, Advances, Adapters, Experiments, Jobs, Protocol
+):
     """All of it; a service asks for the one Protocol that it uses."""
 
     async def ping(self) -> None:

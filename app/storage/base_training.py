@@ -24,12 +24,14 @@ class Adapters(Protocol):
     async def add_adapter(self, adapter: Adapter, users: Sequence[str] = ()) -> Adapter:
         """Register it with the users whose records it was trained on (ids as the training files write them).
 
-        The row that stands: the same name with the same digest again changes nothing. Conflict where the
-        name stands for another digest or another tenant has it.
+        The row that stands: the same name with the same digest again changes nothing but that its users are
+        added. Conflict where the name stands for another digest or another tenant has it.
         """
         ...
 
-    async def get_adapter(self, tenant: str, name: str) -> Adapter | None: ...
+    async def get_adapter(self, tenant: str | None, name: str) -> Adapter | None:
+        """Of any tenant where None: names are everyone's."""
+        ...
 
     async def list_adapters(
         self, tenant: str | None, task: str | None = None, states: Collection[AdapterState] = ()
@@ -59,7 +61,7 @@ class Adapters(Protocol):
         ...
 
     async def adapters_trained_on(self, tenant: str, user_id: str) -> list[Adapter]:
-        """Those whose training read a record of this user; `user_id` as the training files write it."""
+        """Those whose training read a record of this user, oldest first."""
         ...
 
 

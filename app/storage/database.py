@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
-from sqlalchemy import Table, exc
+from sqlalchemy import Table, exc, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
@@ -13,6 +13,8 @@ from app.errors import Conflict, InvalidInput, StorageError
 
 _DATA_EXCEPTION = "22"
 """The class of SQLSTATE that says the value is at fault."""
+
+_TURN = text("SELECT pg_advisory_xact_lock(hashtextextended(:queue, 7210032))")
 
 
 class Database:
@@ -80,3 +82,9 @@ def insert(connection: AsyncConnection, table: Table) -> sqlite.Insert | postgre
     if connection.dialect.name == "sqlite":
         return sqlite.insert(table)
     return postgresql.insert(table)
+
+
+async def take_turn(connection: AsyncConnection, queue: str) -> None:
+    """Until this transaction ends nobody else is in that queue. SQLite's writers stand in one anyway."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(_TURN, {"queue": queue})

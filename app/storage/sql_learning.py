@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, insert, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.models import Interaction, PlaybookEdit
 from app.storage import tables
 from app.storage.base import Event, EventKind, LearningHead
-from app.storage.database import Database
+from app.storage.database import Database, take_turn
 from app.storage.database import insert as upsert
 from app.storage.rows import (
     edit_row,
@@ -26,8 +26,6 @@ from app.storage.rows import (
     to_statement,
 )
 from app.storage.tables import advances, epochs, events, interactions, playbook_edits
-
-_LOCK = text("SELECT pg_advisory_xact_lock(hashtextextended(:tenant, 7210032))")
 
 _RECORDS = {
     "selection": (tables.selections, tables.selections.c.request_id, to_selection),
@@ -85,9 +83,8 @@ async def add_event(
     connection: AsyncConnection, tenant: str, user_id: str, kind: EventKind, record_id: str, at: datetime
 ) -> None:
     """In the transaction that stores the record. Numbers are given in the order of commits."""
-    if connection.dialect.name == "postgresql":
-        # Else a transaction with a lower number could commit after a reader has gone past it.
-        await connection.execute(_LOCK, {"tenant": tenant})
+    # Else a transaction with a lower number could commit after a reader has gone past it.
+    await take_turn(connection, f"events of {tenant}")
     await connection.execute(
         insert(events).values(tenant=tenant, user_id=user_id, kind=kind, record_id=record_id, at=at)
     )

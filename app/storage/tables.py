@@ -157,6 +157,7 @@ feedback = Table(
     Column("not_useful", JSON, nullable=False),
     Column("created_at", UTCDateTime, nullable=False),
     Index(None, "tenant", "user_id"),
+    Index(None, "tenant", "request_id"),
 )
 
 statements = Table(
@@ -197,6 +198,7 @@ advances = Table(
     Column("outcome", String),
     Column("settled_at", UTCDateTime),
     Index(None, "tenant", "user_id"),
+    Index(None, "tenant", "request_id"),
     Index(None, "tenant", "outcome", "expires_at"),
 )
 

@@ -16,8 +16,10 @@ from tests.nouns import (
     a_feedback,
     a_memory,
     a_selection,
+    an_adapter,
     an_advance,
     an_edit,
+    an_exposure,
     an_interaction,
     at,
     hold,
@@ -194,6 +196,8 @@ class TestUsers:
         "feedback",
         "statements",
         "playbook_edits",
+        "exposures",
+        "adapter_users",
         "events",
         "users",
     )
@@ -208,6 +212,8 @@ class TestUsers:
         await store.add_choice(a_choice(f"c{suffix}", user_id=user))
         await store.add_feedback(a_feedback(f"b{suffix}", user_id=user))
         await store.add_playbook_edit(an_edit(f"p{suffix}", user_id=user))
+        await store.add_exposure(an_exposure(f"r{suffix}", user_id=user))
+        await store.add_adapter(an_adapter(f"hypotheses-{suffix}"), [user])
 
     async def test_export_has_every_row_without_vectors(self, store: Store) -> None:
         await self.fill(store, "ann")
@@ -236,7 +242,8 @@ class TestUsers:
         await self.fill(store, "ann", "1")
         await self.fill(store, "bob", "2")
         bob = await store.export_user("default", "bob")
-        assert await store.erase_user("default", "ann") == dict.fromkeys(self.TABLES, 1) | self.MORE
+        erased = dict.fromkeys((*self.TABLES, "adapters_tainted"), 1) | self.MORE
+        assert await store.erase_user("default", "ann") == erased
         assert await store.export_user("default", "ann") == {table: [] for table in self.TABLES}
         assert await store.export_user("default", "bob") == bob
         assert await store.list_users("default") == [("default", "bob")]

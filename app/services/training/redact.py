@@ -6,10 +6,11 @@ the time is linear in the length of the text.
 
 from __future__ import annotations
 
-import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from app.text import pseudonym
 
 _PEM = re.compile(
     r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?:(?!-----END).)*+(?:-----END [A-Z ]*-----)?", re.DOTALL
@@ -75,7 +76,7 @@ def alias(identifier: str) -> str:
     """The id, or a digest of it where the id itself looks like a secret: lines stay joinable."""
     if _UUID.fullmatch(identifier) or redact(identifier) == identifier:
         return identifier
-    return "alias:" + hashlib.sha256(identifier.encode()).hexdigest()[:24]
+    return pseudonym(identifier)
 
 
 def _redact_assigned(match: re.Match[str]) -> str:

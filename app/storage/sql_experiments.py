@@ -1,0 +1,112 @@
+"""Experiments in SQL: who was shown what, and what came of it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Table, Update, and_, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from app.errors import Conflict, NotFound
+from app.models import Experiment, Exposure, Outcome, Verdict
+from app.storage.database import Database
+from app.storage.rows_training import experiment_row, exposure_row, to_experiment, to_exposure
+from app.storage.tables import advances, feedback, selections
+from app.storage.tables_training import experiments, exposures
+
+
+class SQLExperiments:
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def add_experiment(self, experiment: Experiment) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(insert(experiments), experiment_row(experiment))
+
+    async def get_experiment(self, tenant: str, experiment_id: str) -> Experiment | None:
+        async with self._database.read() as connection:
+            row = (await connection.execute(_experiment(tenant, experiment_id))).mappings().one_or_none()
+        return to_experiment(row) if row else None
+
+    async def list_experiments(
+        self, tenant: str | None, verdict: Verdict | None = None, limit: int = 100
+    ) -> list[Experiment]:
+        query = select(experiments).order_by(experiments.c.started_at.desc(), experiments.c.id.desc())
+        if tenant is not None:
+            query = query.where(experiments.c.tenant == tenant)
+        if verdict is not None:
+            query = query.where(experiments.c.verdict == verdict)
+        async with self._database.read() as connection:
+            return [to_experiment(row) for row in (await connection.execute(query.limit(limit))).mappings()]
+
+    async def begin_canary(self, tenant: str, experiment_id: str, at: datetime) -> Experiment:
+        since = f"canary since {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        in_shadow = _running(tenant, experiment_id).where(experiments.c.phase == "shadow")
+        statement = in_shadow.values(phase="canary", reason=since)
+        stands, begun = await self._change(tenant, experiment_id, statement)
+        if not begun:
+            raise Conflict(f"experiment {experiment_id} is {stands.verdict}, in its {stands.phase} phase")
+        return stands
+
+    async def end_experiment(
+        self, tenant: str, experiment_id: str, verdict: Verdict, reason: str, at: datetime
+    ) -> tuple[Experiment, bool]:
+        statement = _running(tenant, experiment_id).values(verdict=verdict, reason=reason, ended_at=at)
+        return await self._change(tenant, experiment_id, statement)
+
+    async def _change(self, tenant: str, experiment_id: str, statement: Update) -> tuple[Experiment, bool]:
+        async with self._database.write() as connection:
+            changed = (await connection.execute(statement)).rowcount == 1
+            row = (await connection.execute(_experiment(tenant, experiment_id))).mappings().one_or_none()
+        if row is None:
+            raise NotFound(f"there is no experiment {experiment_id}")
+        return to_experiment(row), changed
+
+    async def add_exposure(self, exposure: Exposure) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(insert(exposures), exposure_row(exposure))
+
+    async def outcomes(self, tenant: str, experiment_id: str) -> list[Outcome]:
+        ours = and_(exposures.c.tenant == tenant, exposures.c.experiment_id == experiment_id)
+        query = select(exposures).where(ours).order_by(exposures.c.at, exposures.c.request_id)
+        async with self._database.read() as connection:
+            shown = [to_exposure(row) for row in (await connection.execute(query)).mappings()]
+            picked = await _said(connection, selections, selections.c.hypothesis_id, ours)
+            settled = await _said(connection, advances, advances.c.outcome, ours)
+            rated = await _said(connection, feedback, feedback.c.rating, ours)
+        return [
+            Outcome(
+                exposure=one,
+                selected=picked.get(one.request_id) is not None,
+                none_fitted=picked.get(one.request_id, "") is None,
+                undone=settled.get(one.request_id) == "undone",
+                rating=rated.get(one.request_id),
+            )
+            for one in shown
+        ]
+
+
+async def _said(
+    connection: AsyncConnection, table: Table, value: ColumnElement[Any], ours: ColumnElement[bool]
+) -> dict[str, Any]:
+    """By request id, the latest of what the table holds of it."""
+    query = (
+        select(exposures.c.request_id, value)
+        .join(table, and_(table.c.tenant == exposures.c.tenant, table.c.request_id == exposures.c.request_id))
+        .where(ours)
+        .order_by(table.c.created_at)
+    )
+    return {row.request_id: row[1] for row in await connection.execute(query)}
+
+
+def _running(tenant: str, experiment_id: str) -> Update:
+    return update(experiments).where(
+        experiments.c.tenant == tenant,
+        experiments.c.id == experiment_id,
+        experiments.c.verdict == "running",
+    )
+
+
+def _experiment(tenant: str, experiment_id: str) -> Select[Any]:
+    return select(experiments).where(experiments.c.tenant == tenant, experiments.c.id == experiment_id)
