@@ -9,7 +9,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
 from types import NoneType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from app.errors import InvalidInput
 
@@ -89,6 +89,23 @@ class PreferenceArguments(TrainingArguments):
     undesirable_weight: float = argument("KTO: weight of rows with label false", 1.0, least=0)
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvaluateArguments:
+    """What a model makes of held-out rows, without a judgement: see evaluate.py for the lines it writes."""
+
+    datasets: tuple[str, ...] = argument("JSONL files of rows as the training recipes take them")
+    model_name: str = argument("directory or hub id of the base model")
+    output: str = argument("JSONL file to write; refused if it is there")
+    adapters: tuple[str | None, ...] = argument(
+        "LoRA adapters to put on, in turn; null: the base alone", (None,)
+    )
+    prompts: int = argument("go on after the first so many prompts, greedily", 16, least=0)
+    max_tokens: int = argument("tokens of such an answer", 640, least=1)
+    max_rows: int = argument("rows of each file; 0: all", 0, least=0)
+    dtype: str = argument("of weights and sums", "float32", choices=("float32", "bfloat16"))
+    threads: int = argument("CPU threads; 0: as many as torch takes", 0, least=0)
+
+
 def parse(kind: type[A], config: Mapping[str, Any]) -> A:
     """The arguments in `config`. Raises InvalidInput: an unknown or missing key, a wrong type or value."""
     known = {one.name: one for one in fields(kind)}  # type: ignore[arg-type]
@@ -102,6 +119,10 @@ def parse(kind: type[A], config: Mapping[str, Any]) -> A:
 
 
 def _checked(one: Field[Any], hint: Any, value: Any) -> Any:
+    if get_origin(hint) is tuple:
+        if not isinstance(value, (list, tuple)) or not value:
+            raise InvalidInput(f"{one.name} must be a list that is not empty, not {value!r}")
+        return tuple(_checked(one, get_args(hint)[0], entry) for entry in value)
     allowed = get_args(hint) or (hint,)
     if value is None and NoneType in allowed:
         return None

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, fields
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from app.errors import InvalidInput
 from app.recipes.arguments import parse
@@ -76,6 +76,8 @@ def _option(one: Field[Any], hint: Any) -> dict[str, Any]:
     option: dict[str, Any] = {"default": argparse.SUPPRESS, "help": one.metadata["help"].replace("%", "%%")}
     if hint is bool:
         return {**option, "action": argparse.BooleanOptionalAction}
+    if get_origin(hint) is tuple:
+        return {**option, "nargs": "+", "metavar": "PATH"}
     read_as = next((kind for kind in (float, int) if kind is hint), str)
     return {
         **option,

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel, get_peft_model
+from peft import LoraConfig, PeftConfig, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from app.errors import InvalidInput
@@ -31,10 +31,13 @@ def base_of(model_name: str) -> str:
     return str(path.resolve())
 
 
-def load(arguments: TrainingArguments) -> tuple[Any, Any]:
-    """The model with a LoRA to train, and its tokenizer. Raises InvalidInput: no such model or adapter."""
+def load(arguments: TrainingArguments) -> dict[str, Any]:
+    """What a trl trainer takes: model, processing_class and, where the LoRA is yet to be made, peft_config.
+
+    Raises InvalidInput: no such model or adapter.
+    """
     base = base_of(arguments.model_name)
-    adapter = _adapter_directory(arguments.adapter) if arguments.adapter else None
+    adapter = adapter_directory(arguments.adapter) if arguments.adapter else None
     try:
         if engine_of(arguments) == "unsloth":
             return _load_unsloth(arguments, base, adapter)
@@ -43,23 +46,23 @@ def load(arguments: TrainingArguments) -> tuple[Any, Any]:
         raise InvalidInput(f"cannot load {arguments.model_name}: {fault}") from fault
 
 
-def _load_trl(arguments: TrainingArguments, base: str, adapter: Path | None) -> tuple[Any, Any]:
+def _load_trl(arguments: TrainingArguments, base: str, adapter: Path | None) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(base)
     dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True)
-    if adapter is not None:
-        return PeftModel.from_pretrained(model, adapter, is_trainable=True, use_safetensors=True), tokenizer
-    return get_peft_model(model, _lora(arguments)), tokenizer
+    if adapter is None:
+        return {"model": model, "processing_class": tokenizer, "peft_config": _lora(arguments)}
+    return {"model": _put_on(model, adapter), "processing_class": tokenizer}
 
 
-def _load_unsloth(arguments: TrainingArguments, base: str, adapter: Path | None) -> tuple[Any, Any]:
+def _load_unsloth(arguments: TrainingArguments, base: str, adapter: Path | None) -> dict[str, Any]:
     from unsloth import FastLanguageModel
 
     model, tokenizer = FastLanguageModel.from_pretrained(
         model_name=base, max_seq_length=arguments.max_length, load_in_4bit=False, use_exact_model_name=True
     )
     if adapter is not None:
-        return PeftModel.from_pretrained(model, adapter, is_trainable=True, use_safetensors=True), tokenizer
+        return {"model": _put_on(model, adapter), "processing_class": tokenizer}
     lora = FastLanguageModel.get_peft_model(
         model,
         r=arguments.rank,
@@ -70,7 +73,11 @@ def _load_unsloth(arguments: TrainingArguments, base: str, adapter: Path | None)
         random_state=arguments.seed,
         use_gradient_checkpointing="unsloth" if torch.cuda.is_available() else False,
     )
-    return lora, tokenizer
+    return {"model": lora, "processing_class": tokenizer}
+
+
+def _put_on(model: Any, adapter: Path) -> Any:
+    return PeftModel.from_pretrained(model, adapter, is_trainable=True, use_safetensors=True)
 
 
 def _lora(arguments: TrainingArguments) -> LoraConfig:
@@ -85,7 +92,7 @@ def _lora(arguments: TrainingArguments) -> LoraConfig:
     )
 
 
-def _adapter_directory(name: str) -> Path:
+def adapter_directory(name: str) -> Path:
     """Only safetensors are read: a pickle can run code."""
     path = Path(name)
     for needed in ("adapter_config.json", "adapter_model.safetensors"):

@@ -32,14 +32,15 @@ class Split:
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
     """The rows, cut to `columns`. Raises InvalidInput: no file, no rows, no JSON, a column missing."""
-    rows = _objects(path)
+    rows = objects(path)
     for number, row in enumerate(rows, start=1):
         if not row.keys() >= set(columns):
             raise InvalidInput(f"row {number} of {path} must have {', '.join(columns)}")
     return [{name: row[name] for name in columns} for row in rows]
 
 
-def _objects(path: Path) -> list[Row]:
+def objects(path: Path) -> list[Row]:
+    """Every line. Raises InvalidInput: no file, no rows, a line that is no JSON object."""
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").split("\n") if line.strip()]
     except (OSError, ValueError) as fault:
@@ -51,7 +52,7 @@ def _objects(path: Path) -> list[Row]:
 
 def read_answers(path: Path) -> list[Row]:
     """Rows of prompt and completion; `messages` are cut before their last turn, which must be the answer."""
-    if "messages" not in _objects(path)[0]:
+    if "messages" not in objects(path)[0]:
         return read_rows(path, ("prompt", "completion"))
     rows = [row["messages"] for row in read_rows(path, ("messages",))]
     for number, turns in enumerate(rows, start=1):
@@ -80,10 +81,16 @@ def split(arguments: TrainingArguments, rows: list[Row], evaluation: list[Row], 
 def length(row: Mapping[str, Any], tokenizer: Any) -> int:
     """Tokens of the prompt with its longest answer."""
     answers = [value for name, value in row.items() if name in {"completion", "chosen", "rejected"}]
-    return max(len(tokens(row["prompt"], answer, tokenizer)) for answer in answers)
+    return max(sum(map(len, ids_of(row["prompt"], answer, tokenizer))) for answer in answers)
 
 
-def tokens(prompt: Any, answer: Any, tokenizer: Any) -> list[int]:
+def ids_of(prompt: Any, answer: Any, tokenizer: Any) -> tuple[list[int], list[int]]:
+    """Tokens of the prompt, as it is served, and of the answer after it; no answer: none."""
     if isinstance(prompt, str):
-        return list(tokenizer(prompt + answer)["input_ids"])
-    return list(tokenizer.apply_chat_template([*prompt, *answer], tokenize=True, return_dict=False))
+        before = list(tokenizer(prompt)["input_ids"])
+        whole = list(tokenizer(prompt + (answer or ""))["input_ids"])
+    else:
+        template = {"tokenize": True, "return_dict": False}
+        before = list(tokenizer.apply_chat_template(prompt, add_generation_prompt=True, **template))
+        whole = list(tokenizer.apply_chat_template([*prompt, *answer], **template)) if answer else before
+    return before, whole[len(before) :]

@@ -27,16 +27,15 @@ def train(arguments: SftArguments, job_dir: Path) -> None:
     rows = read_answers(Path(arguments.dataset))
     held = read_answers(Path(arguments.eval_dataset)) if arguments.eval_dataset else []
     work = Workplace(arguments)
-    model, tokenizer = models.load(arguments)
-    parts = split(arguments, rows, held, tokenizer)
+    loaded = models.load(arguments)
+    parts = split(arguments, rows, held, loaded["processing_class"])
 
     def make(settings: dict[str, Any], callbacks: list[Any]) -> Any:
         return SFTTrainer(
-            model=model,
+            **loaded,
             args=SFTConfig(**settings, completion_only_loss=True, packing=False),
             train_dataset=parts.train,
             eval_dataset=parts.evaluation,
-            processing_class=tokenizer,
             callbacks=callbacks,
         )
 

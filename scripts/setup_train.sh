@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# Creates venv-train (or venv-train-unsloth) beside this project, for the recipes in app/recipes. See usage().
+set -euo pipefail
+
+# The newest torch that both pin files were resolved with.
+readonly TORCH_VERSION=2.13.0
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+readonly root
+engine=trl build=gpu recreate=false
+
+usage() {
+  cat <<'TEXT'
+usage: scripts/setup_train.sh [--engine trl|unsloth] [--cpu] [--recreate]
+
+Installs what the training recipes need, apart from the service's .venv and from venv-vllm: their pins
+conflict. Needs Python 3.11 to 3.14 and pip. A second run has nothing to do.
+
+  --engine trl      TRL and PEFT, into venv-train (default); runs on a GPU and on a CPU
+  --engine unsloth  unsloth, into venv-train-unsloth; made for a GPU, it also runs on a CPU
+  --cpu             a CPU build of torch (Linux x86-64); without it the CUDA build
+  --recreate        delete the environment first
+
+environment
+  PYTHON            the interpreter to use (default: python3.11, then python3)
+  TORCH_INDEX_URL   where pip finds torch, if not on its usual index; for --cpu name an index of
+                    CPU builds, or pip fetches several GB of CUDA libraries that stay unused
+TEXT
+}
+
+die() {
+  printf 'setup_train.sh: %s\n' "$1" >&2
+  exit "${2:-1}"
+}
+
+parse_arguments() {
+  while (($#)); do
+    case $1 in
+      --engine) (($# > 1)) || die "--engine needs a value (see --help)" 2
+        engine=$2 && shift ;;
+      --engine=*) engine=${1#*=} ;;
+      --cpu) build=cpu ;;
+      --recreate) recreate=true ;;
+      -h | --help) usage && exit 0 ;;
+      *) die "unknown argument '$1' (see --help)" 2 ;;
+    esac
+    shift
+  done
+  case $engine in
+    trl) venv=$root/venv-train ;;
+    unsloth) venv=$root/venv-train-unsloth ;;
+    *) die "--engine must be trl or unsloth, not '$engine'" 2 ;;
+  esac
+  pins=$root/requirements/train-$engine.txt
+}
+
+find_python() {
+  local candidate check='import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))'
+  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3; do
+    if "$candidate" -c "$check" >/dev/null 2>&1; then
+      printf '%s' "$candidate"
+      return
+    fi
+    [[ $candidate != "${PYTHON:-}" ]] || die "PYTHON=$PYTHON does not run as Python 3.11 to 3.14 with venv"
+  done
+  die "no Python 3.11 to 3.14 with venv found: install one, or set PYTHON to its path"
+}
+
+pip_install() {
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
+    die "pip could not install ${!#}: see its message above, mend the cause, run this again"
+}
+
+# What is installed, so that a second run has nothing to do and changed pins are noticed.
+stamp() {
+  printf '%s %s %s\n' "$build" "$TORCH_VERSION" "$(cksum <"$pins")"
+}
+
+# The pins name everything but torch, whose builds differ from machine to machine.
+install_once() {
+  local before=""
+  [[ ! -f $venv/.installed ]] || before=$(<"$venv/.installed")
+  [[ $before != "$(stamp)" ]] || return 0
+  [[ -z $before || ${before%% *} == "$build" ]] ||
+    die "$(basename "$venv") holds the ${before%% *} build: add --recreate to replace it"
+  printf 'Installing %s (%s build of torch) into %s: some minutes\n' "$engine" "$build" "$venv"
+  "$python" -m venv "$venv" || die "cannot create $venv with $python"
+  pip_install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "torch==$TORCH_VERSION"
+  pip_install --no-deps --require-hashes -r "$pins"
+  stamp >"$venv/.installed"
+}
+
+parse_arguments "$@"
+python=$(find_python)
+[[ $recreate == false ]] || rm -rf -- "$venv"
+install_once
+printf 'Ready. Next:\n  %s/bin/python data/training/train_model.py   # or TRAINING_PYTHON=%s/bin/python\n' \
+  "$(basename "$venv")" "$(basename "$venv")"
