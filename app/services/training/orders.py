@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from app.errors import InvalidInput
 from app.recipes.arguments import PreferenceArguments, SftArguments, TrainingArguments, parse
@@ -33,7 +33,7 @@ OURS = frozenset(
 class Recipe:
     """A way to train: the file that does it, what it takes, and the dataset made for it."""
 
-    file: str
+    file: Literal["sft", "preference"]
     arguments: type[TrainingArguments]
     dataset: Task
     fixed: Mapping[str, Any] = field(default_factory=dict)

@@ -20,6 +20,7 @@ from app.models import TrainingJob
 from app.services.training.endings import Ending, failure, one_line
 from app.services.training.following import latest, result
 from app.services.training.lease import Lease, LeaseOver, Terms
+from app.services.training.lineage import note_lineage
 from app.services.training.processes import LOG, MARK, start, stop, stop_orphan
 from app.storage.base import Jobs
 
@@ -80,7 +81,7 @@ class JobRunner:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
-        """Jobs are run until exit; one that runs then is stopped and can be resumed."""
+        """Jobs are run until exit; one that runs then is stopped and put back into the queue."""
         task = asyncio.create_task(self.run_forever(), name="training-jobs")
         try:
             yield
@@ -117,9 +118,15 @@ class JobRunner:
             try:
                 ending = await self._work(job, lease)
             except asyncio.CancelledError:
-                await self._keep(job, Ending("lost", "the service stopped; resume the job"))
+                await self._put_back(job)
                 raise
             return await self._keep(job, ending)
+
+    async def _put_back(self, job: TrainingJob) -> None:
+        """The service stops: whoever runs jobs next goes on from the last checkpoint."""
+        ended = await self._keep(job, await self._why_over(job, "the service stopped; resume the job"))
+        if ended.status == "lost":
+            await self._jobs.requeue_job(job.tenant, job.id)
 
     async def _work(self, job: TrainingJob, lease: Lease) -> Ending:
         try:
@@ -129,15 +136,15 @@ class JobRunner:
                 return trained
             return await self._hand_over(job, trained, lease)
         except LeaseOver:
-            return await self._why_over(job)
+            return await self._why_over(job, "the database did not answer for too long; resume the job")
         except (ServiceError, OSError) as error:
             return Ending("failed", one_line(error))
 
-    async def _why_over(self, job: TrainingJob) -> Ending:
+    async def _why_over(self, job: TrainingJob, otherwise: str) -> Ending:
         stands = await self._jobs.get_job(job.tenant, job.id)
         if stands is not None and stands.cancel_asked:
             return Ending("cancelled", "cancelled; it can be resumed")
-        return Ending("lost", "the database did not answer for too long; resume the job")
+        return Ending("lost", otherwise)
 
     async def _train(self, job: TrainingJob, lease: Lease) -> Path | Ending:
         """What was trained; done already where a runner died between the process's end and the job's."""
@@ -161,6 +168,8 @@ class JobRunner:
         """The script in the job's directory; it goes on from its last checkpoint where it has run before."""
         directory.mkdir(parents=True, exist_ok=True)
         resume = (directory / LOG).exists()
+        if not resume:
+            note_lineage(Path(job.config["dataset"]), directory)
         return self._render(job, {**job.config, "job_dir": str(directory), "resume": resume}, directory)
 
     async def _hand_over(self, job: TrainingJob, trained: Path, lease: Lease) -> Ending:
