@@ -7,17 +7,20 @@ several processes one makes it, and whoever is killed between the two leaves wha
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
 
-from app.errors import Conflict, NotFound
+from app.errors import Conflict, NotFound, StorageError
 from app.models import Adapter, AdapterState, Experiment, Outcome, Verdict
 from app.services import experiments, shadowing
 from app.services.experiments import Reading, Rules
 from app.services.shadowing import Shadow, ShadowRules
 from app.storage.base import Adapters, Experiments
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 1000
 """Experiments looked at in one tick; one runs for each tenant and task."""
@@ -76,6 +79,16 @@ class Canaries:
         running = await self._store.list_experiments(None, "running", _AT_ONCE)
         steps = [await self._step(experiment, self._now()) for experiment in running]
         return [changed for changed in steps if changed is not None]
+
+    async def watch(self, seconds: float) -> None:
+        """Tick for ever, so many seconds apart; while the database is away the log says so."""
+        while True:
+            try:
+                for one in await self.tick():
+                    log.info("experiment %s of %s: %s, %s", one.id, one.candidate, one.verdict, one.reason)
+            except StorageError as error:
+                log.warning("experiments are not read: %s", error.detail)
+            await asyncio.sleep(seconds)
 
     async def _step(self, experiment: Experiment, now: datetime) -> Experiment | None:
         try:

@@ -18,6 +18,7 @@ from app.services.gates import Gate, GateReport
 from app.services.promotion import Promotion
 from app.services.shadowing import ShadowRules
 from app.storage.base import Store
+from tests.fakes import MemoryStore
 from tests.nouns import NOON, a_selection, an_adapter, an_exposure, an_interaction
 
 OLD, NEW, THIRD = (f"hypotheses-00000000000{letter}" for letter in "abc")
@@ -328,3 +329,21 @@ async def test_a_trial_is_taken_back_by_its_name_and_what_is_live_stays(loop: Lo
     assert (still.name, await loop.state(NEW)) == (OLD, "rolled_back")
     (ended,) = await loop.canaries.tick()
     assert (ended.verdict, ended.reason) == ("rolled_back", "by hand")
+
+
+async def test_the_watch_ticks_and_outlives_a_database_that_is_away() -> None:
+    store = MemoryStore()
+    loop = Loop(store)
+    await loop.gated(NEW)
+    started = await loop.promotion.start_canary("default", NEW, 0.5)
+    await loop.compare(started)
+    store.broken = True
+    watch = asyncio.create_task(loop.canaries.watch(0.0))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    store.broken = False
+    async with asyncio.timeout(5):
+        while await loop.state(NEW) != "canary":
+            await asyncio.sleep(0.001)
+    watch.cancel()
+    await asyncio.gather(watch, return_exceptions=True)
