@@ -312,3 +312,82 @@ async def test_wrong_options_are_refused(collector: TrainingDataCollector, wrong
     with pytest.raises(InvalidInput):
         await prepare(collector, **wrong)
     assert not [*collector.directory.rglob("*.jsonl")]
+
+
+async def test_a_script_lies_beside_the_records_with_its_configuration(
+    collector: TrainingDataCollector, tmp_path: Path
+) -> None:
+    for number in range(20):
+        request = asked(
+            f"r{number}", f"build {'abcdefghijklmnopqrstuvwxyz'[number] * 3}", created_at=at(number)
+        )
+        pick = a_selection(request.id, hypothesis_id="h1", created_at=at(number + 0.5))
+        collector.record_selection(request, pick)
+    trainer = ModelTrainer(collector)
+    datasets = await trainer.prepare_training_dataset(eval_share=0.2)
+    output = tmp_path / "tuned"
+    script = trainer.generate_training_script(
+        dataset_path=datasets["hypotheses"],
+        model_name="unsloth/Qwen2.5-3B-Instruct",
+        output_model_path=output,
+        epochs=2.0,
+    )
+    assert script == collector.directory / "train_model.py"
+    compile(script.read_text(), str(script), "exec")
+    config = json.loads(script.with_suffix(".json").read_text())
+    said = {name: config[name] for name in ("dataset", "model_name", "output", "epochs", "manifest_id")}
+    assert said == {
+        "dataset": str(datasets["hypotheses"]),
+        "model_name": "unsloth/Qwen2.5-3B-Instruct",
+        "output": str(output),
+        "epochs": 2.0,
+        "manifest_id": datasets["hypotheses"].parent.name,
+    }
+    assert config["eval_dataset"] == str(datasets["hypotheses"].parent / "hypotheses.eval.jsonl")
+
+
+async def test_pairs_are_trained_on_as_pairs_unless_told_otherwise(
+    collector: TrainingDataCollector, tmp_path: Path
+) -> None:
+    datasets = await prepare(collector)
+    beside = datasets["preferences"].parent
+    trainer = ModelTrainer(collector)
+    for dataset, recipe, method in (
+        (datasets["preferences"], None, "dpo"),
+        (beside / "preferences_kto.jsonl", None, "kto"),
+        (datasets["preferences"], "kto", "kto"),
+    ):
+        script = trainer.generate_training_script(dataset, "m", tmp_path / "out", recipe)
+        assert json.loads(script.with_suffix(".json").read_text())["method"] == method
+
+
+HOSTILE = ['"); import os #', "a\nb", "$(touch x)", "../../x", "'''", "\\", "é\u2028"]
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+async def test_a_hostile_model_name_is_data(
+    collector: TrainingDataCollector, tmp_path: Path, name: str
+) -> None:
+    datasets = await prepare(collector)
+    trainer = ModelTrainer(collector)
+    plain = trainer.generate_training_script(datasets["hypotheses"], "m", tmp_path / "out").read_bytes()
+    script = trainer.generate_training_script(datasets["hypotheses"], name, tmp_path / "out")
+    assert script.read_bytes() == plain
+    assert json.loads(script.with_suffix(".json").read_text())["model_name"] == name
+
+
+async def test_no_script_is_written_over_a_model_nor_for_rows_that_are_not_there(
+    collector: TrainingDataCollector, tmp_path: Path
+) -> None:
+    datasets = await prepare(collector)
+    trainer = ModelTrainer(collector)
+    full = tmp_path / "full"
+    full.mkdir()
+    (full / "model.safetensors").touch()
+    with pytest.raises(InvalidInput, match="full"):
+        trainer.generate_training_script(datasets["hypotheses"], "m", full)
+    with pytest.raises(InvalidInput, match="prepare_training_dataset"):
+        trainer.generate_training_script(tmp_path / "none.jsonl", "m", tmp_path / "out")
+    with pytest.raises(InvalidInput, match="unheard"):
+        trainer.generate_training_script(datasets["hypotheses"], "m", tmp_path / "out", unheard=1)
+    assert not (collector.directory / "train_model.py").exists()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from app.errors import InvalidInput
+from app.recipes.render import render
 from app.services.training.collector import TrainingDataCollector
 from app.services.training.datasets import (
     TASKS,
@@ -26,13 +27,16 @@ from app.services.training.datasets import (
 )
 from app.services.training.datasets_hypotheses import add_hypotheses, add_preferences
 from app.services.training.datasets_judged import add_facets, add_relevance
+from app.services.training.orders import Order, recipe_named
 from app.services.training.records import Records, read_records
 from app.services.training.redact import alias
-from app.services.training.shelves import FILES, DatasetShelf, lock_datasets
+from app.services.training.shelves import FILES, MANIFEST, DatasetShelf, lock_datasets
 
 logger = logging.getLogger(__name__)
 
 R = TypeVar("R")
+_RECIPES = {"preferences": "dpo", "preferences_kto": "kto"}
+"""By the name of a dataset; all others are for supervised fine-tuning."""
 _STEP = 200
 """Records between two words of progress."""
 
@@ -75,6 +79,30 @@ class ModelTrainer:
         await self._collector.flush()
         shelf = self._shelf if output is None else DatasetShelf(output)
         return await asyncio.to_thread(self._prepare, options, tasks, shelf, progress or _silent)
+
+    def generate_training_script(
+        self,
+        dataset_path: Path | str,
+        model_name: str,
+        output_model_path: Path | str,
+        recipe: str | None = None,
+        **options: Any,
+    ) -> Path:
+        """Write train_model.py and train_model.json beside the collector's files; the script's path.
+
+        `python train_model.py` then trains without arguments. `recipe` is sft, dpo or kto, by the name of
+        the dataset where None; `options` are the recipe's arguments (app/recipes/arguments.py). Held-out rows
+        beside the dataset become the evaluation's. Raises InvalidInput: no dataset, an unknown or wrong
+        option, an output path that is not empty.
+        """
+        dataset = Path(dataset_path)
+        if not dataset.is_file():
+            raise InvalidInput(f"there is no dataset {str(dataset)!r}; prepare_training_dataset makes one")
+        chosen = recipe or _RECIPES.get(dataset.stem, "sft")
+        script = self._collector.directory / "train_model.py"
+        order = Order("", "", chosen, dataset, model_name, Path(output_model_path), options)
+        config = {**order.config(script.parent), **_manifest_id(dataset)}
+        return render(recipe_named(chosen).file, config, script)
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, int]:
         """Take a user's rows out of all datasets; how many by dataset. Erase from the collector first."""
@@ -166,6 +194,12 @@ def _checked(options: DatasetOptions, tasks: Sequence[Task]) -> DatasetOptions:
     if not 0 <= options.eval_share <= 0.5:
         raise InvalidInput(f"eval_share must be 0 to 0.5, not {options.eval_share}")
     return options
+
+
+def _manifest_id(dataset: Path) -> dict[str, str]:
+    """The name of the dataset's directory, which is made of its content."""
+    beside = dataset.absolute().parent
+    return {"manifest_id": beside.name} if (beside / MANIFEST).exists() else {}
 
 
 def _silent(stage: str, done: int, total: int) -> None:
