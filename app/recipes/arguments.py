@@ -55,6 +55,11 @@ class TrainingArguments:
         "auto: unsloth where a GPU and unsloth are", "auto", choices=("auto", "unsloth", "trl")
     )
     save: str = argument("adapter, or merged: a full 16-bit model", "adapter", choices=("adapter", "merged"))
+    dtype: str = argument(
+        "of the base's weights and of sums; auto: bfloat16 where the machine has instructions for it",
+        "auto",
+        choices=("auto", "bfloat16", "float32"),
+    )
     rank: int = argument("LoRA rank", 16, choices=RANKS)
     alpha: int = argument("LoRA alpha; the update is scaled by alpha / rank", 32, least=1)
     learning_rate: float = argument("peak learning rate", 2e-4, least=0, most=1)

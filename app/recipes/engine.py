@@ -9,12 +9,24 @@ import torch
 from app.errors import InvalidInput
 from app.recipes.arguments import TrainingArguments
 
+_BFLOAT16 = ("avx512_bf16", "amx_bf16", "bf16")
+
 
 def engine_of(arguments: TrainingArguments) -> str:
     """The engine to use; auto: unsloth where it is installed and a GPU is."""
     if arguments.engine != "auto":
         return arguments.engine
     return "unsloth" if torch.cuda.is_available() and importlib.util.find_spec("unsloth") else "trl"
+
+
+def in_bfloat16(arguments: TrainingArguments) -> bool:
+    """Whether to: on a CPU with bfloat16 instructions it is nearly twice as fast, without them far slower."""
+    if arguments.dtype != "auto":
+        return arguments.dtype == "bfloat16"
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    abilities = torch.cpu.get_capabilities()
+    return engine_of(arguments) == "trl" and any(map(abilities.get, _BFLOAT16))
 
 
 def begin(arguments: TrainingArguments) -> None:

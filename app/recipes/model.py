@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from app.errors import InvalidInput
 from app.recipes.arguments import RANKS, TrainingArguments
-from app.recipes.engine import engine_of
+from app.recipes.engine import engine_of, in_bfloat16
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 
@@ -48,7 +48,7 @@ def load(arguments: TrainingArguments) -> dict[str, Any]:
 
 def _load_trl(arguments: TrainingArguments, base: str, adapter: Path | None) -> dict[str, Any]:
     tokenizer = AutoTokenizer.from_pretrained(base)
-    dtype = torch.bfloat16 if torch.cuda.is_available() else torch.float32
+    dtype = torch.bfloat16 if in_bfloat16(arguments) else torch.float32
     model = AutoModelForCausalLM.from_pretrained(base, dtype=dtype, use_safetensors=True)
     if adapter is None:
         return {"model": model, "processing_class": tokenizer, "peft_config": _lora(arguments)}

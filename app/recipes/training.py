@@ -12,7 +12,7 @@ import torch
 
 from app.recipes import card as cards
 from app.recipes.arguments import TrainingArguments
-from app.recipes.engine import engine_of
+from app.recipes.engine import engine_of, in_bfloat16
 from app.recipes.model import base_of, save_adapter, save_merged
 from app.recipes.output import Workplace
 from app.recipes.progress import Progress
@@ -44,7 +44,7 @@ def settings(arguments: TrainingArguments, work: Workplace) -> dict[str, Any]:
         "save_steps": arguments.save_steps or 1,
         "save_total_limit": 2,
         "use_cpu": not gpu,
-        "bf16": gpu and torch.cuda.is_bf16_supported(),
+        "bf16": in_bfloat16(arguments),
         "gradient_checkpointing": gpu,
         "disable_tqdm": not sys.stderr.isatty(),
         "report_to": "none",
