@@ -14,12 +14,13 @@ from typing import Any, Protocol
 import orjson
 
 from app.clients.embedding.base import Embedder, Vectors
-from app.models import Advance, Example, Feedback, PlaybookEdit, Selection
+from app.models import Advance, Choice, Example, Feedback, Interaction, PlaybookEdit, Selection
 from app.services.habits import Offer
 from app.services.learned_choices import ALPHA, DELTA, LearnedChoices, offer_texts
 from app.services.learned_playbook import LearnedPlaybook
-from app.services.lessons import Wording, disliked, lesson, passed
+from app.services.lessons import Wording, disliked, lesson, passed, shown_to, written
 from app.storage.base import Advances, Event, Learning
+from app.text import stems
 
 TENANTS = 64
 """So many are kept in memory; the one unasked for longest goes and is folded again when needed."""
@@ -54,6 +55,7 @@ class LearnedState:
         asked = event.interaction
         match event.record:
             case Selection() as said if asked is not None:
+                self._heard(asked, said.free_text)
                 for skipped in passed(asked, said, self._wording):
                     self.playbook.pass_over(skipped, vector)
                 if learned := lesson(asked, said, self._wording):
@@ -62,12 +64,19 @@ class LearnedState:
             case Advance() as advance if asked is not None:
                 self.choices.settled(asked, advance, offer)
             case Feedback() as said if asked is not None:
+                self._heard(asked, said.comment, said.correction)
                 for skipped in disliked(asked, said, self._wording):
                     self.playbook.pass_over(skipped, vector)
+            case Choice() as choice:
+                texts = " ".join((choice.input_text, choice.selected, *choice.options))
+                self.playbook.heard(choice.user_id, stems(texts), (), self.events)
             case PlaybookEdit() as edit:
                 self.playbook.edit(edit)
             case _:
                 pass
+
+    def _heard(self, asked: Interaction, *texts: str | None) -> None:
+        self.playbook.heard(asked.user_id, written(asked, *texts), shown_to(asked), self.events)
 
     async def resembling(
         self, text: str, user_id: str, k: int, *, exclude_same: bool = False
@@ -82,6 +91,7 @@ class LearnedState:
         return {
             "events": self.events,
             "choices": self.choices.snapshot(),
+            "withheld": self.playbook.withheld,
             "playbook": {
                 book or "": [asdict(entry) for entry in self.playbook.entries(book)] for book in books
             },

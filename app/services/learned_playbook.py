@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.models import Example, Origin, PlaybookEdit
+from app.services.common_words import CommonWords, Waiting, WaitingRoom
 from app.services.lessons import Lesson, Passed
 from app.services.shelf import LearnedEntry, Shelf
+from app.text import stems
 
 TENANT_ENTRIES, USER_ENTRIES, USERS = 20_000, 500, 2_000
 """Kept of a tenant, of a user, and how many users: the one who has said nothing for longest goes first."""
@@ -33,16 +37,25 @@ class LearnedPlaybook:
     def __init__(self) -> None:
         self._tenant = Shelf(TENANT_ENTRIES)
         self._users: OrderedDict[str, Shelf] = OrderedDict()
+        self._words, self._waiting = CommonWords(), WaitingRoom()
 
     def __len__(self) -> int:
         return len(self._tenant)
 
+    def heard(self, user_id: str, written: Collection[str], shown: Collection[str], number: int) -> None:
+        """Stems that a user wrote, and was shown: what waited for users enough to know them is told."""
+        for stem in self._words.heard(user_id, written, shown):
+            for one in self._waiting.called(stem):
+                self._tell(one, number)
+
     def learn(self, lesson: Lesson, vector: Vector, number: int) -> None:
-        """Put what a user wanted to be asked on both shelves; `number` counts the events so far."""
+        """Put what a user wanted to be asked on both shelves; `number` counts the events so far.
+
+        On the tenant's it stands once no word of it is the user's alone.
+        """
         own = LearnedEntry(f"u-{lesson.id}", lesson.text, lesson.own, last=number)
         self._shelf(lesson.user_id).learn(own, vector)
-        if lesson.shared is not None:
-            self._tenant.learn(LearnedEntry(f"t-{lesson.id}", None, lesson.shared, last=number), vector)
+        self._tell(Waiting(lesson, vector), number)
 
     def pass_over(self, skipped: Passed, vector: Vector) -> None:
         """Count a question that was let lie."""
@@ -94,6 +107,25 @@ class LearnedPlaybook:
     def users(self) -> list[str]:
         """Who has entries of their own."""
         return sorted(user_id for user_id, shelf in self._users.items() if len(shelf))
+
+    @property
+    def withheld(self) -> tuple[int, int]:
+        """How many lessons wait, and how many words are common."""
+        return len(self._waiting), len(self._words)
+
+    def _tell(self, one: Waiting, number: int) -> None:
+        lesson, shared = one.lesson, one.lesson.shared
+        if shared is None:
+            return
+        private = self._words.private(lesson.user_id, lesson.telling)
+        if private is not None:
+            self._waiting.enter(one, private)
+            return
+        options = [
+            each for each in shared.options if self._words.private(lesson.user_id, stems(each)) is None
+        ]
+        told = replace(shared, options=tuple(options) if len(options) > 1 else ())
+        self._tenant.learn(LearnedEntry(f"t-{lesson.id}", None, told, last=number), one.vector)
 
     def _shelf(self, user_id: str) -> Shelf:
         shelf = self._users.setdefault(user_id, Shelf(USER_ENTRIES))

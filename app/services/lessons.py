@@ -1,7 +1,8 @@
 """What one answer teaches the playbook: an entry for the user's own shelf, and what of it the tenant may see.
 
 Only detail, question, options and the request's vector leave a user's scope, without any word that
-this user said or had on record here: the form of a question tells what it asks for.
+this user said or had on record here: the form of a question tells what it asks for. What is left may
+still hold words that the user typed; app/services/common_words.py says when those may leave.
 """
 
 from __future__ import annotations
@@ -50,6 +51,8 @@ class Lesson:
     own: Detail
     shared: Detail | None
     """What the tenant may see; None where nothing is left of it."""
+    telling: frozenset[str] = frozenset()
+    """Stems of `shared` that no rule put there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,30 @@ def lesson(asked: Interaction, said: Selection, wording: Wording) -> Lesson | No
     if wanted is None:
         return None
     shared = _shared(wanted, _private(asked), wording)
-    return Lesson(_id(asked.tenant, asked.id), asked.user_id, asked.input_text, wanted, shared)
+    telling: list[str] = []
+    if shared is not None:
+        asks_itself = wording.ask(shared.description) != shared.question
+        telling = stems(f"{shared.description} {shared.question}" if asks_itself else shared.description)
+    return Lesson(
+        _id(asked.tenant, asked.id), asked.user_id, asked.input_text, wanted, shared, frozenset(telling)
+    )
+
+
+def written(asked: Interaction, *texts: str | None) -> frozenset[str]:
+    """Stems of all that a user wrote or had on record at a request, and of these texts of theirs."""
+    facets = asked.answer.get("context", {}).get("facets", ())
+    said = (*texts, *(str(facet.get("name", "")) for facet in facets))
+    return _private(asked).union(stem for text in said for stem in stems(text or ""))
+
+
+def shown_to(asked: Interaction) -> frozenset[str]:
+    """Stems of the questions and options that an answer showed."""
+    return frozenset(
+        stem
+        for one in asked.answer.get("hypotheses", ())
+        for text in (one["detail"], one["question"], *one["options"])
+        for stem in stems(str(text))
+    )
 
 
 def passed(asked: Interaction, said: Selection, wording: Wording) -> Iterator[Passed]:

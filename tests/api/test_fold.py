@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 from app.cli import cli
 from tests.api.conftest import running, settings_in
 from tests.api.test_feedback import judge
-from tests.api.test_playbook import typed
+from tests.api.test_playbook import typed_by_all
 from tests.api.test_story import ask, pick
 
 
@@ -23,8 +23,8 @@ def test_the_command_line_folds_what_the_service_folded(
 
     async def teach() -> str:
         async with running(settings) as client:
-            await typed(client, "Help me organize a game night")
-            await typed(client, "Plan a trip", "What is your budget?")
+            await typed_by_all(client, "Help me organize a game night")
+            await typed_by_all(client, "Plan a trip", "What is your budget?")
             return str((await client.get("/v1/playbook")).json()["fingerprint"])
 
     fingerprint = asyncio.run(teach())
@@ -32,7 +32,7 @@ def test_the_command_line_folds_what_the_service_folded(
     monkeypatch.setenv("PLAYBOOK", "none")
     result = CliRunner().invoke(cli, ["fold", "--check"])
     assert result.exit_code == 0
-    assert result.output == f"default: 2 events, 2 entries, 1 personas, {fingerprint}\n"
+    assert result.output == f"default: 6 events, 2 entries, 3 personas, {fingerprint}\n"
 
 
 def test_a_changed_persona_is_told_and_written_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,6 +66,12 @@ async def teach(
     )
 
 
+async def teach_enough(store: MemoryStore, request_id: str, **fields: Any) -> None:
+    """So many users type the same that nobody's words are theirs alone."""
+    for user in ("ann", "cyd", "dan"):
+        await teach(store, f"{request_id}-{user}", user, **fields)
+
+
 async def play(store: MemoryStore, learned: LearnedStates, step: Step, number: int, tenant: str) -> None:
     kind, user, request, question = step
     fields: dict[str, Any] = {"tenant": tenant, "user_id": user}
@@ -145,7 +151,7 @@ def test_a_tenant_learns_nothing_from_another(history: list[Step], request_: str
     async def check() -> None:
         store = MemoryStore()
         learned = states(store)
-        await teach(store, "first", tenant="other")
+        await teach_enough(store, "first", tenant="other")
         before = await found(learned, request_, tenant="other")
         for number, step in enumerate(history):
             await play(store, learned, step, number, "default")
@@ -165,10 +171,14 @@ async def test_what_one_user_taught_another_is_asked_without_the_words() -> None
     store = MemoryStore()
     learned = states(store)
     await teach(store, "r1")
+    assert await found(learned, "Plan a trip to Porto", user="bob") == []
+    await teach(store, "r2", "cyd")
+    await teach(store, "r3", "dan")
+    learned.touched("default")
     (example,) = await found(learned, "Plan a trip to Porto", user="bob")
     assert (example.origin, example.text, example.vague) == ("tenant", None, True)
     assert example.details[0].description == "number of people"
-    (own,) = await found(learned, "Plan a trip to Porto", user="ann")
+    own, *_ = await found(learned, "Plan a trip to Porto", user="cyd")
     assert (own.origin, own.text) == ("user", "Plan a trip to Lisbon for my wife Rosalind")
     assert own.weight > example.weight
 
@@ -188,7 +198,7 @@ async def test_what_another_process_stored_shows_within_a_second() -> None:
     store, clock = MemoryStore(), Clock()
     learned = states(store, clock)
     assert await found(learned, "Plan a trip") == []
-    await teach(store, "r1")
+    await teach_enough(store, "r1")
     clock.now = 0.5
     assert await found(learned, "Plan a trip") == []
     clock.now = 1.0
@@ -198,7 +208,7 @@ async def test_what_another_process_stored_shows_within_a_second() -> None:
 async def test_a_request_is_no_example_for_itself() -> None:
     store = MemoryStore()
     learned = states(store)
-    await teach(store, "r1", input_text="Plan a trip")
+    await teach_enough(store, "r1", input_text="Plan a trip")
     state = await learned.get("default")
     assert len(await state.resembling("Plan a trip", "new", 5)) == 1
     assert await state.resembling("Plan a trip", "new", 5, exclude_same=True) == []
@@ -207,7 +217,7 @@ async def test_a_request_is_no_example_for_itself() -> None:
 async def test_a_failure_is_told_and_made_good_the_next_time() -> None:
     store = MemoryStore()
     learned = states(store)
-    await teach(store, "r1")
+    await teach_enough(store, "r1")
     store.broken = True
     with pytest.raises(StorageError):
         await learned.get("default")
@@ -229,7 +239,7 @@ class AwayEmbedder(StaticEmbedder):
 async def test_without_vectors_nothing_is_lost_of_what_was_said() -> None:
     store, embedder = MemoryStore(), AwayEmbedder()
     learned = LearnedStates(store, embedder, WORDING, Clock())
-    await teach(store, "r1")
+    await teach_enough(store, "r1")
     with pytest.raises(BackendUnavailable):
         await learned.get("default")
     embedder.away = False
