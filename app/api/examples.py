@@ -206,6 +206,7 @@ ANSWERS: dict[str, Any] = {
         "rows": {"interactions": 3, "selections": 1},
         "training_files": {"hypotheses_data.jsonl": 3},
         "datasets": {"default-hypotheses-3f1c09aa72d4": 1},
+        "adapters": ["hypotheses-0c4d5e6f7a8b"],
     },
     "InteractionOut": _INTERACTION,
     "Alive": {"status": "ok"},

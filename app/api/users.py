@@ -25,7 +25,7 @@ class ExportOut(BaseModel):
 class Receipt(BaseModel):
     """What was erased, by table, training file and dataset; empty where nothing was held.
 
-    Under `adapters_tainted`, `rows` counts the adapters that were trained on it and are used no more.
+    `adapters` were trained on it and are used no more.
     """
 
     user_id: str
@@ -33,6 +33,7 @@ class Receipt(BaseModel):
     rows: dict[str, int]
     training_files: dict[str, int]
     datasets: dict[str, int]
+    adapters: list[str]
 
 
 class InteractionOut(BaseModel):

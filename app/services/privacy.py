@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Protocol
 
 from app.services.background import Background
 from app.services.learned import LearnedStates
 from app.services.ranking import RankingService
 from app.services.training import ModelTrainer, TrainingDataCollector
-from app.storage.base import Users
+from app.services.training.redact import alias
+from app.storage.base import Adapters, Users
+
+
+class People(Users, Adapters, Protocol):
+    """Of the store, what this conductor reads and erases."""
 
 
 class Privacy:
@@ -17,7 +22,7 @@ class Privacy:
 
     def __init__(
         self,
-        store: Users,
+        store: People,
         collector: TrainingDataCollector,
         trainer: ModelTrainer,
         ranking: RankingService,
@@ -38,13 +43,15 @@ class Privacy:
         }
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, Any]:
-        """Delete it; the receipt counts rows by table, lines by training file and rows by dataset, no zeros.
+        """Delete it; the receipt counts rows by table, lines by training file and rows by dataset, no
+        zeros; it names the adapters that were trained on it, which are used no more.
 
         It takes its turn among what is still being learned of the user, so that nothing comes after it.
         """
         return await self._background.in_turn((tenant, user_id), self._erase(tenant, user_id))
 
     async def _erase(self, tenant: str, user_id: str) -> dict[str, Any]:
+        trained = await self._store.adapters_trained_on(tenant, alias(user_id))
         rows = await self._store.erase_user(tenant, user_id)
         self._learned.touched(tenant)
         lines = await self._collector.erase(tenant, user_id)
@@ -56,4 +63,5 @@ class Privacy:
             "rows": {table: count for table, count in rows.items() if count},
             "training_files": {name: count for name, count in lines.items() if count},
             "datasets": datasets,
+            "adapters": [adapter.name for adapter in trained if adapter.state != "tainted"],
         }
