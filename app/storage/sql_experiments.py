@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +16,9 @@ from app.storage.database import Database
 from app.storage.rows_training import experiment_row, exposure_row, to_experiment, to_exposure
 from app.storage.tables import advances, feedback, selections
 from app.storage.tables_training import experiments, exposures
+
+_PAGE = 200
+"""Rows made into outcomes at a time."""
 
 
 class SQLExperiments:
@@ -70,21 +75,28 @@ class SQLExperiments:
     async def outcomes(self, tenant: str, experiment_id: str) -> list[Outcome]:
         ours = and_(exposures.c.tenant == tenant, exposures.c.experiment_id == experiment_id)
         query = select(exposures).where(ours).order_by(exposures.c.at, exposures.c.request_id)
+        found: list[Outcome] = []
         async with self._database.read() as connection:
-            shown = [to_exposure(row) for row in (await connection.execute(query)).mappings()]
             picked = await _said(connection, selections, selections.c.hypothesis_id, ours)
             settled = await _said(connection, advances, advances.c.outcome, ours)
             rated = await _said(connection, feedback, feedback.c.rating, ours)
-        return [
-            Outcome(
-                exposure=one,
-                selected=picked.get(one.request_id) is not None,
-                none_fitted=picked.get(one.request_id, "") is None,
-                undone=settled.get(one.request_id) == "undone",
-                rating=rated.get(one.request_id),
-            )
-            for one in shown
-        ]
+            for page in (await connection.execute(query)).mappings().partitions(_PAGE):
+                found += [_outcome(to_exposure(row), picked, settled, rated) for row in page]
+                await asyncio.sleep(0)  # a long run is tens of thousands: others are to be answered meanwhile
+        return found
+
+
+def _outcome(
+    exposure: Exposure, picked: Mapping[str, Any], settled: Mapping[str, Any], rated: Mapping[str, Any]
+) -> Outcome:
+    request_id = exposure.request_id
+    return Outcome(
+        exposure=exposure,
+        selected=picked.get(request_id) is not None,
+        none_fitted=picked.get(request_id, "") is None,
+        undone=settled.get(request_id) == "undone",
+        rating=rated.get(request_id),
+    )
 
 
 async def _said(
