@@ -10,8 +10,8 @@ from app.clients.embedding.static import StaticEmbedder
 from app.errors import BackendUnavailable
 from app.models import FacetChange
 from tests.fakes import MemoryStore
-from tests.nouns import a_statement
-from tests.unit.test_persona import DownEmbedder, Reader, learn, pick, service_of, undo
+from tests.nouns import a_feedback, a_statement
+from tests.unit.test_persona import NOW, DownEmbedder, Reader, learn, pick, service_of, undo
 
 EMBEDDER = StaticEmbedder()
 
@@ -24,6 +24,9 @@ def store() -> MemoryStore:
 async def say_much(store: MemoryStore) -> None:
     for number, option in enumerate(["Python", "Go", "Go", "Go", "a shell", "Go"]):
         await pick(store, number, option, days=40 * number)
+    for number in (1, 2):
+        said = a_feedback(f"b{number}", user_id="ada", request_id="r5", rating=-1.0, created_at=NOW)
+        await store.add_feedback(said)
     await undo(store, 10, "Go")
     await store.add_statements([a_statement("s1", user_id="ada"), a_statement("s2", user_id="ada", name="x")])
     await pick(store, 11, "Rust")
