@@ -182,6 +182,12 @@ async def test_a_user_is_erased_from_every_dataset_and_nobody_else(tmp_path: Pat
     assert await trainer.erase("default", "bob") == {}
 
 
+async def test_to_erase_makes_no_directory(tmp_path: Path) -> None:
+    trainer = ModelTrainer(TrainingDataCollector(tmp_path / "none"))
+    assert await trainer.erase("default", "ann") == {}
+    assert not (tmp_path / "none").exists()
+
+
 @settings(max_examples=25, deadline=None)
 @given(ROWS, USERS)
 def test_erasing_leaves_what_others_said_and_only_that(made: list[Row], gone: tuple[str, str]) -> None:

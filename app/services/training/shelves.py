@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,8 @@ class DatasetShelf:
 
         A row that others said as well stays, without the user's records.
         """
+        if not self.directory.is_dir():
+            return {}
         with locked(self.directory, _LOCK_SECONDS):
             found = {path.parent: _erase(path.parent, (tenant, user)) for path in self.manifests()}
             return {directory.name: count for directory, count in found.items() if count}
@@ -74,7 +77,7 @@ class DatasetShelf:
             shutil.rmtree(draft, ignore_errors=True)
 
 
-def lock_datasets(directory: Path) -> Any:
+def lock_datasets(directory: Path) -> AbstractContextManager[None]:
     """Held while datasets are made from the files, so that nobody is erased in between."""
     return locked(directory, _LOCK_SECONDS)
 
