@@ -19,17 +19,22 @@ from typing import Any, TextIO
 from app.errors import InvalidInput
 from app.recipes.arguments import EvaluateArguments
 from app.recipes.launch import launch
+from app.recipes.rows import read_held_out
+from app.recipes.weights import adapter_directory, base_of
 
 TURNS = {"prompt", "completion", "chosen", "rejected", "messages", "label"}
 
 
 def evaluate(arguments: EvaluateArguments, job_dir: Path) -> None:
-    from app.recipes.scoring import Scorer, read_held_out
-
     output = job_dir / arguments.output
     if output.exists() or output.is_symlink():
         raise InvalidInput(f"the output {output} is there: name another, nothing is overwritten")
     files = {path: read_held_out(Path(path), arguments.max_rows) for path in arguments.datasets}
+    base_of(arguments.model_name)
+    for directory in filter(None, arguments.adapters):
+        adapter_directory(directory)
+    from app.recipes.scoring import Scorer
+
     scorer = Scorer(arguments)
     started = time.monotonic()
     partial = output.with_name(output.name + ".partial")

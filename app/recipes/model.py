@@ -7,28 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftConfig, PeftModel
+from peft import LoraConfig, PeftModel
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from app.errors import InvalidInput
-from app.recipes.arguments import RANKS, TrainingArguments
+from app.recipes.arguments import TrainingArguments
 from app.recipes.engine import engine_of, in_bfloat16
+from app.recipes.weights import adapter_directory, base_of
 
 TARGETS = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
-
-
-def base_of(model_name: str) -> str:
-    """The directory made absolute, or the hub id. Raises InvalidInput: not there, or an adapter."""
-    path = Path(model_name)
-    if not path.exists():
-        if model_name.startswith(("/", ".", "~", "local-models/")):
-            raise InvalidInput(f"there is no model directory {model_name}")
-        return model_name
-    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
-        raise InvalidInput(f"{model_name} is a LoRA adapter: give its base as model_name, it as adapter")
-    if not (path / "config.json").is_file():
-        raise InvalidInput(f"{model_name} has no config.json: it is not a model directory")
-    return str(path.resolve())
 
 
 def load(arguments: TrainingArguments) -> dict[str, Any]:
@@ -92,25 +79,9 @@ def _lora(arguments: TrainingArguments) -> LoraConfig:
     )
 
 
-def adapter_directory(name: str) -> Path:
-    """Only safetensors are read: a pickle can run code."""
-    path = Path(name)
-    for needed in ("adapter_config.json", "adapter_model.safetensors"):
-        if not (path / needed).is_file():
-            raise InvalidInput(f"the adapter {name} has no {needed}")
-    try:
-        config = PeftConfig.from_pretrained(path)
-    except (TypeError, ValueError, OSError) as fault:
-        raise InvalidInput(f"the adapter {name} cannot be read: {fault}") from fault
-    if getattr(config, "r", None) not in RANKS:
-        raise InvalidInput(f"the adapter {name} is no LoRA of a rank that vLLM serves")
-    return path
-
-
 def save_adapter(model: Any, directory: Path, base_name: str) -> None:
     """adapter_config.json and adapter_model.safetensors; DPO's frozen copy of the adapter stays out."""
     model.save_pretrained(directory, selected_adapters=["default"], safe_serialization=True)
-    (directory / "README.md").unlink(missing_ok=True)
     path = directory / "adapter_config.json"
     config = json.loads(path.read_text(encoding="utf-8"))
     config["base_model_name_or_path"] = base_name

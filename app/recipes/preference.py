@@ -12,6 +12,9 @@ from typing import Any
 from app.errors import InvalidInput
 from app.recipes.arguments import PreferenceArguments
 from app.recipes.launch import launch
+from app.recipes.output import Workplace
+from app.recipes.rows import read_rows, split
+from app.recipes.weights import check_weights
 
 COLUMNS = {"dpo": ("prompt", "chosen", "rejected"), "kto": ("prompt", "completion", "label")}
 
@@ -19,19 +22,18 @@ COLUMNS = {"dpo": ("prompt", "chosen", "rejected"), "kto": ("prompt", "completio
 def train(arguments: PreferenceArguments, job_dir: Path) -> None:
     if arguments.method == "kto" and arguments.batch < 2:
         raise InvalidInput("KTO compares the rows of a batch with each other: batch must be 2 or more")
-    from app.recipes.engine import begin
-
-    begin(arguments)
-    from app.recipes import model as models
-    from app.recipes.output import Workplace
-    from app.recipes.rows import read_rows, split
-    from app.recipes.training import run
-
+    work = Workplace(arguments)
+    check_weights(arguments)
     columns = COLUMNS[arguments.method]
     rows = read_rows(Path(arguments.dataset), columns)
     held = read_rows(Path(arguments.eval_dataset), columns) if arguments.eval_dataset else []
-    work = Workplace(arguments)
-    loaded = models.load(arguments)
+    from app.recipes.engine import begin
+
+    begin(arguments)
+    from app.recipes.model import load
+    from app.recipes.training import run
+
+    loaded = load(arguments)
     parts = split(arguments, rows, held, loaded["processing_class"])
     loaded |= {"train_dataset": parts.train, "eval_dataset": parts.evaluation}
 

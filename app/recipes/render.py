@@ -39,6 +39,7 @@ PARTS = (
     "app/recipes/rows.py",
     "app/recipes/scoring.py",
     "app/recipes/training.py",
+    "app/recipes/weights.py",
 )
 """What the recipes import from `app`; copied beside the script under the same names."""
 _ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import datasets
-
 from app.errors import InvalidInput
 from app.recipes.arguments import TrainingArguments
 
@@ -61,6 +59,22 @@ def read_answers(path: Path) -> list[Row]:
     return [{"prompt": turns[:-1], "completion": turns[-1:]} for turns in rows]
 
 
+def read_held_out(path: Path, most: int) -> list[Row]:
+    """Rows with a prompt and a picked answer; `messages` are cut before their last turn. 0: all rows."""
+    rows = [_picked(row) for row in objects(path)]
+    kept = [row for row in rows if row is not None]
+    if not kept:
+        raise InvalidInput(f"no row of {path} has a prompt and a picked answer")
+    return kept[:most] if most else kept
+
+
+def _picked(row: Row) -> Row | None:
+    if "messages" in row:
+        row = {**row, "prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
+    answer = row.get("completion", row.get("chosen"))
+    return {**row, "chosen": answer} if row.get("prompt") and answer and row.get("label", True) else None
+
+
 def split(arguments: TrainingArguments, rows: list[Row], evaluation: list[Row], tokenizer: Any) -> Split:
     """Without the rows that are too long; the share eval_split, drawn by seed, where no other file was read.
 
@@ -69,6 +83,8 @@ def split(arguments: TrainingArguments, rows: list[Row], evaluation: list[Row], 
     kept = [row for row in rows if length(row, tokenizer) <= arguments.max_length]
     if not kept:
         raise InvalidInput(f"each row of {arguments.dataset} is longer than {arguments.max_length} tokens")
+    import datasets
+
     train = datasets.Dataset.from_list(kept)
     held = datasets.Dataset.from_list(evaluation) if evaluation else None
     if held is None and arguments.eval_split and len(kept) > 1:

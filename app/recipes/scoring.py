@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,24 +10,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from app.errors import InvalidInput
 from app.recipes.arguments import EvaluateArguments
-from app.recipes.model import adapter_directory, base_of
-from app.recipes.rows import Row, ids_of, objects
-
-
-def read_held_out(path: Path, most: int) -> list[Row]:
-    """Rows with a prompt and a picked answer; `messages` are cut before their last turn. 0: all rows."""
-    rows = [_picked(row) for row in objects(path)]
-    kept = [row for row in rows if row is not None]
-    if not kept:
-        raise InvalidInput(f"no row of {path} has a prompt and a picked answer")
-    return kept[:most] if most else kept
-
-
-def _picked(row: Row) -> Row | None:
-    if "messages" in row:
-        row = {**row, "prompt": row["messages"][:-1], "completion": row["messages"][-1:]}
-    answer = row.get("completion", row.get("chosen"))
-    return {**row, "chosen": answer} if row.get("prompt") and answer and row.get("label", True) else None
+from app.recipes.rows import Row, ids_of
+from app.recipes.weights import adapter_directory, base_of
 
 
 class Scorer:
@@ -42,8 +25,6 @@ class Scorer:
         self._dtype = getattr(torch, arguments.dtype)
         self._base = base_of(arguments.model_name)
         self._max_tokens = arguments.max_tokens
-        for adapter in filter(None, arguments.adapters):
-            adapter_directory(adapter)
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(self._base)
             self.put_on(None)

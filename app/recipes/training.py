@@ -13,10 +13,11 @@ import torch
 from app.recipes import card as cards
 from app.recipes.arguments import TrainingArguments
 from app.recipes.engine import engine_of, in_bfloat16
-from app.recipes.model import base_of, save_adapter, save_merged
+from app.recipes.model import save_adapter, save_merged
 from app.recipes.output import Workplace
 from app.recipes.progress import Progress
 from app.recipes.rows import Split
+from app.recipes.weights import base_of
 
 MakeTrainer = Callable[[dict[str, Any], list[Any]], Any]
 """From the settings that every trl config takes and the callbacks to the trainer."""
@@ -56,6 +57,7 @@ def run(
     arguments: TrainingArguments, job_dir: Path, recipe: str, rows: Split, work: Workplace, make: MakeTrainer
 ) -> None:
     """Train, evaluate, and write adapter or model, curve and card; the output appears at the very end."""
+    work.open(arguments)
     checkpoint = work.checkpoint
     step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     progress = Progress(Path(arguments.job_dir) if arguments.job_dir else job_dir, step)
