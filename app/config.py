@@ -65,6 +65,9 @@ class Settings(BaseSettings):
     enrich_context: bool = Field(
         False, description="Ask the backend what the request implies first; costs one call"
     )
+    hypotheses_from: Literal["merged", "model"] = Field(
+        "merged", description="merged: a model's and the playbook's; model: where one answers, its own alone"
+    )
 
     embedding_impl: Literal["static", "http"] = Field("static", description="static needs no server")
     embedding_http_url: str = Field(

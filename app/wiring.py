@@ -124,7 +124,12 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             ),
             collector=collector,
             background=background,
-            limits=Limits(settings.context_token_budget, settings.enrich_context, settings.undo_seconds),
+            limits=Limits(
+                settings.context_token_budget,
+                settings.enrich_context,
+                settings.undo_seconds,
+                settings.hypotheses_from == "model",
+            ),
             prompt_for=partial(recorded, budget=settings.prompt_token_budget),
         )
         _warm_up(stack, backend)

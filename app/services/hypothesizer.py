@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -81,6 +81,8 @@ class Limits:
     context_tokens: int = 512
     enrich: bool = False
     undo_seconds: float = 600.0
+    model_alone: bool = False
+    """What the playbook knows reaches a model's prompt, but not the answer beside the model's own."""
 
 
 class Hypothesizer:
@@ -231,9 +233,7 @@ class Hypothesizer:
         self, ask: Ask, scene: Scene, draft: answers.Draft
     ) -> tuple[list[Proposal], list[tuple[Hypothesis, Facet]]]:
         """What could be asked, and what need not be asked because the persona answers it."""
-        lists = [draft.from_playbook]
-        if draft.written is not None and draft.written.producer != self._local.name:
-            lists.insert(0, draft.written.value)
+        lists = self._lists(draft)
         merged = await merge(lists, self._embedder, ask.count + _SPARE, scene.thread.asked)
         details = [hypothesis.detail for hypothesis in merged]
         answering = await self._persona.answered(scene.profile, details, ask.input_text)
@@ -245,3 +245,10 @@ class Hypothesizer:
             else:
                 assumed.append((hypothesis, facet))
         return open_, assumed
+
+    def _lists(self, draft: answers.Draft) -> list[Sequence[Hypothesis]]:
+        if draft.written is None or draft.written.producer == self._local.name:
+            return [draft.from_playbook]
+        if self._limits.model_alone:
+            return [draft.written.value]
+        return [draft.written.value, draft.from_playbook]
