@@ -13,6 +13,8 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 
+from app.commands.train import train
+from app.commands.worker import worker
 from app.config import Settings, load_settings
 from app.errors import ServiceError
 from app.services.bundle import Services
@@ -21,6 +23,12 @@ from app.storage.migrate import migrate
 from app.wiring import open_services
 
 cli = typer.Typer(no_args_is_help=True, add_completion=True, pretty_exceptions_enable=False)
+
+cli.add_typer(train, name="train")
+cli.command()(worker)
+
+_FAREWELL_SECONDS = 10
+"""Who still listens to a stream when the service stops is cut off after so long."""
 
 
 @cli.callback()
@@ -34,7 +42,12 @@ def serve() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.WARNING)
     settings = load_settings()
     config = uvicorn.Config(
-        "app.main:create_app", factory=True, host=settings.host, port=settings.port, log_level="warning"
+        "app.main:create_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        log_level="warning",
+        timeout_graceful_shutdown=_FAREWELL_SECONDS,
     )
     _Server(config, settings).run()
 

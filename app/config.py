@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
@@ -96,6 +97,32 @@ class Settings(BaseSettings):
         0.7, description="A label less sure than this is kept, but marked not for training"
     )
 
+    training_python: str = Field(
+        "./venv-train/bin/python", description="Runs training scripts; scripts/setup_train.sh makes it"
+    )
+    training_models: Words = Field(
+        (), description="Base models that callers may train, comma-separated; unset: VLLM_MODEL_NAME"
+    )
+    after_training: Literal["register", "gate", "canary"] = Field(
+        "canary", description="How far a trained adapter goes by itself; gate and canary need SLM_IMPL=vllm"
+    )
+    canary_share: float = Field(0.2, ge=0.05, le=0.5, description="Of the users get a candidate on trial")
+    experiment_alpha: float = Field(
+        0.05, gt=0, le=0.5, description="The chance that a trial promotes what is no better"
+    )
+    vllm_max_lora_rank: int = Field(
+        16, ge=1, le=512, description="As vLLM was started; adapters of a higher rank are refused"
+    )
+    adapters_dir: str = Field("./local-models/adapters", description="Where trained adapters stand")
+    train_in_service: bool = Field(True, description="The service itself runs queued training jobs")
+    train_recipe: Literal["sft", "dpo", "kto"] = Field("sft", description="How the worker trains")
+    train_after_records: int = Field(
+        500, ge=0, description="The worker trains after so many new labelled records; 0: never for that"
+    )
+    train_cron: str = Field("", description="The worker trains at these times too, UTC, as in 0 3 * * *")
+    train_cooldown_hours: float = Field(12.0, ge=0, le=8760, description="Between two starts of the worker's")
+    train_quiet_hours: str = Field("", description="The worker begins nothing then, UTC, as in 08:00-18:00")
+
     api_keys: Words = Field(
         (),
         description="tenant:scopes:sha256hex, comma-separated; scopes use+train+admin; unset: no keys",
@@ -105,7 +132,7 @@ class Settings(BaseSettings):
     max_queued: int = Field(256, ge=0, le=100_000, description="Requests that may wait for the backend")
     request_timeout: Seconds = Field(60.0, description="Seconds for one request as a whole")
 
-    @field_validator("vllm_replica_urls", "lora_allowed", "api_keys", mode="before")
+    @field_validator("vllm_replica_urls", "lora_allowed", "api_keys", "training_models", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         if isinstance(value, str):
@@ -150,6 +177,34 @@ class Settings(BaseSettings):
             if not tenant or not known or len(digest) != hashlib.sha256().digest_size * 2:
                 raise ValueError("write each entry as tenant:use+train+admin:sha256hex")
         return value
+
+
+_PASSED_ON = {
+    "CUDA_HOME",
+    "CUDA_VISIBLE_DEVICES",
+    "HF_ENDPOINT",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_HUB_OFFLINE",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LD_LIBRARY_PATH",
+    "LOGNAME",
+    "OMP_NUM_THREADS",
+    "PATH",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TRANSFORMERS_OFFLINE",
+    "TZ",
+    "USER",
+    "XDG_CACHE_HOME",
+}
+
+
+def training_environment() -> dict[str, str]:
+    """What a training process is told of this one's environment: a list of names, none of them a secret."""
+    return {name: value for name, value in os.environ.items() if name in _PASSED_ON}
 
 
 _SECRETS = ("key", "token", "password", "database_url")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 
 from fastapi import FastAPI
 from starlette.datastructures import State
@@ -13,7 +13,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app import __version__
 from app.api import (
+    adapters,
     calibration,
+    experiments,
     hypothesize,
     language,
     memories,
@@ -22,6 +24,7 @@ from app.api import (
     playbook,
     problems,
     selections,
+    training,
     users,
 )
 from app.api.openapi import DescribedAPI
@@ -30,6 +33,9 @@ from app.errors import ServiceError
 from app.wiring import open_services
 
 log = logging.getLogger(__name__)
+
+EXPERIMENT_SECONDS = 10.0
+"""Between two looks at the experiments that run."""
 
 _DESCRIPTION = (
     "Hears a vague request and answers with the clarifying questions that matter most to this user; "
@@ -52,7 +58,9 @@ def create_app(settings: Settings | None = None) -> FastAPI:
         try:
             async with open_services(given) as opened:
                 app.state.services = opened
-                yield
+                jobs = opened.runner.running() if given.train_in_service else nullcontext()
+                async with jobs, opened.canaries.watching(EXPERIMENT_SECONDS):
+                    yield
         except ServiceError as error:
             app.state.failure = error.detail
             raise
@@ -68,7 +76,8 @@ def create_app(settings: Settings | None = None) -> FastAPI:
     app.add_middleware(StartInOneLine, state=app.state)
     problems.install(app)
     for room in (
-        hypothesize, selections, memories, personas, playbook, calibration, language, users, ops
+        hypothesize, selections, memories, personas, playbook, calibration, language, training, adapters,
+        experiments, users, ops,
     ):  # fmt: skip
         app.include_router(room.router)
     return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -13,32 +13,19 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from app.clients.embedding.base import Embedder
 from app.clients.embedding.cached import CachedEmbedder
-from app.clients.embedding.http import HTTPEmbedder
-from app.clients.embedding.resting import RestingEmbedder
-from app.clients.embedding.static import StaticEmbedder
 from app.clients.slm.base import (
-    EnrichContext,
-    FollowupQuestions,
-    GenerateHypotheses,
     SLMClient,
-    Summarize,
-    UpdateFacets,
 )
 from app.clients.slm.local import LocalClient
 from app.clients.slm.prompts import recorded
-from app.clients.slm.registry import load_backend
-from app.clients.slm.replicas import VLLMReplica
 from app.clients.slm.rules.asked_for import asked_for, impersonal
 from app.clients.slm.rules.language import is_english
 from app.clients.slm.rules.wording import ask, topic
-from app.clients.slm.sampling import DEFAULT_SAMPLING, Sampling, SamplingTable
 from app.clients.slm.wrappers.compose import BackendLimits, compose
 from app.config import Settings
 from app.errors import ConfigError, ServiceError, StorageError
 from app.metrics import BackendMetrics
-from app.services.adapters import AdapterRegistry
 from app.services.background import Background
 from app.services.bundle import Access, Services
 from app.services.dependencies import Dependencies
@@ -54,8 +41,12 @@ from app.services.privacy import Privacy
 from app.services.ranking import RankingService
 from app.services.recall import Recall
 from app.services.training import ModelTrainer, TrainingDataCollector
+from app.services.trials import Trials
 from app.storage.migrate import migrate
 from app.storage.open import open_store
+from app.wiring_adapters import open_adapters
+from app.wiring_clients import make_backend, make_embedder, make_replicas
+from app.wiring_training import open_training
 
 log = logging.getLogger(__name__)
 
@@ -69,17 +60,20 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         await _migrate(settings.database_url)
         store = open_store(settings.database_url)
         stack.push_async_callback(store.aclose)
-        embedding = _embedder(settings)
+        embedding = make_embedder(settings)
         embedder = CachedEmbedder(embedding)
         stack.push_async_callback(embedder.aclose)
         local = LocalClient(embedder)
-        backend = _backend(settings)
+        backend = make_backend(settings)
+        replicas = make_replicas(settings, stack)
+        adapters = await open_adapters(settings, store, replicas, stack)
         slm = compose(
             backend,
             local,
             BackendMetrics(CollectorRegistry()),
             BackendLimits(at_once=settings.max_in_flight, waiting=settings.max_queued),
             embedder,
+            missed=adapters.reconciler.missed,
         )
         stack.push_async_callback(slm.aclose)
         playbook = await Playbook.open(_playbook(settings.playbook), embedder)
@@ -99,6 +93,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             )
         )
         trainer = ModelTrainer(collector)
+        training = open_training(settings, store, collector, adapters)
         background = await stack.enter_async_context(Background())
         model = None if backend is None else slm
         persona = PersonaService(store, embedder, model)
@@ -119,9 +114,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             embedder=embedder,
             slm=slm,
             local=local,
-            adapters=AdapterRegistry(
-                frozenset(settings.lora_allowed), backend_has_adapters=settings.slm_impl == "vllm"
-            ),
+            adapters=adapters.registry,
+            trials=Trials(adapters.arms, slm, background) if adapters.arms else None,
             collector=collector,
             background=background,
             limits=Limits(
@@ -134,7 +128,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         )
         _warm_up(stack, backend)
         learner = Learner(store, persona, hypothesizer, collector, background, learned)
-        _in_background(stack, _said(learner.catch_up(), "what was said last is not learned yet"))
+        _in_background(stack, _said(learner.catch_up, "what was said last is not learned yet"))
         yield Services(
             hypothesizer=hypothesizer,
             learner=learner,
@@ -146,7 +140,14 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             playbook_edits=PlaybookEdits(store, learned),
             privacy=Privacy(store, collector, trainer, ranking, background, learned),
             collector=collector,
-            dependencies=Dependencies(store, embedding, playbook, collector, slm, _replicas(settings, stack)),
+            trainer=training.trainer,
+            training=training.desk,
+            runner=training.runner,
+            candidates=training.candidates,
+            promotion=adapters.promotion,
+            canaries=adapters.canaries,
+            reconciler=adapters.reconciler,
+            dependencies=Dependencies(store, embedding, playbook, collector, slm, replicas),
             store=store,
             slm=slm,
             access=tuple(Access.parse(entry) for entry in settings.api_keys),
@@ -184,80 +185,6 @@ def _deadline(settings: Settings) -> float:
     return min(settings.request_timeout, settings.vllm_timeout)
 
 
-def _embedder(settings: Settings) -> Embedder:
-    if settings.embedding_impl == "static":
-        return StaticEmbedder()
-    key = settings.embedding_http_api_key
-    server = HTTPEmbedder(
-        settings.embedding_http_url,
-        settings.embedding_http_model,
-        key.get_secret_value() if key else None,
-    )
-    return RestingEmbedder(server)
-
-
-def _backend(settings: Settings) -> SLMClient | None:
-    """The configured backend; None where `local` answers alone."""
-    if settings.slm_impl == "local":
-        return None
-    make = load_backend(settings.slm_impl)
-    common = {"sampling": _sampling(settings), "prompt_tokens": settings.prompt_token_budget}
-    if settings.slm_impl == "http":
-        key = settings.slm_http_api_key
-        return make(
-            settings.slm_http_base_url,
-            settings.slm_http_model,
-            key.get_secret_value() if key else None,
-            settings.vllm_timeout,
-            **common,
-        )
-    _refuse_adapter_directory(settings.vllm_model_name)
-    key = settings.vllm_api_key
-    return make(
-        settings.vllm_base_url,
-        settings.vllm_model_name,
-        key.get_secret_value() if key else None,
-        settings.vllm_timeout,
-        settings.vllm_lora_name,
-        replica_urls=settings.vllm_replica_urls,
-        **common,
-    )
-
-
-def _replicas(settings: Settings, stack: AsyncExitStack) -> list[VLLMReplica]:
-    """The vLLM servers themselves, asked past any router; closed with the stack."""
-    if settings.slm_impl != "vllm":
-        return []
-    key = settings.vllm_api_key
-    urls = settings.vllm_replica_urls or (settings.vllm_base_url,)
-    replicas = [VLLMReplica(url, key.get_secret_value() if key else None) for url in urls]
-    for replica in replicas:
-        stack.push_async_callback(replica.aclose)
-    return replicas
-
-
-def _refuse_adapter_directory(model: str) -> None:
-    if (Path(model) / "adapter_config.json").exists():
-        raise ConfigError(
-            f"VLLM_MODEL_NAME={model!r} is a LoRA adapter; name its base model there and start vLLM with"
-            " --lora name=path, then set VLLM_LORA_NAME to that name"
-        )
-
-
-def _sampling(settings: Settings) -> SamplingTable:
-    text = Sampling(settings.text_temperature, settings.text_top_p, settings.text_max_tokens)
-    return {
-        **DEFAULT_SAMPLING,
-        GenerateHypotheses: Sampling(
-            settings.hypotheses_temperature, settings.hypotheses_top_p, settings.hypotheses_max_tokens
-        ),
-        EnrichContext: text,
-        FollowupQuestions: text,
-        UpdateFacets: text,
-        Summarize: Sampling(settings.summary_temperature, settings.summary_top_p, settings.text_max_tokens),
-    }
-
-
 def _playbook(name: str) -> Path | None:
     if name == "none":
         return None
@@ -270,13 +197,13 @@ def _warm_up(stack: AsyncExitStack, backend: SLMClient | None) -> None:
     if warmup is None:
         return
 
-    _in_background(stack, _said(warmup(), "the backend is not warm"))
+    _in_background(stack, _said(warmup, "the backend is not warm"))
 
 
-async def _said(work: Coroutine[Any, Any, None], otherwise: str) -> None:
+async def _said(work: Callable[[], Awaitable[None]], otherwise: str) -> None:
     """Where it fails for a reason of ours, the log says so and the service goes on."""
     try:
-        await work
+        await work()
     except ServiceError as error:
         log.warning("%s: %s", otherwise, error.detail)
 

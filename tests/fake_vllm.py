@@ -66,6 +66,8 @@ class FakeVLLM:
         """Set once a request hangs."""
         self.left = asyncio.Event()
         """Set once a client went away."""
+        self.took = asyncio.Event()
+        """Set once an adapter was loaded."""
         self._faults: list[list[Any]] = []
         post = ["POST"]
         routes = [
@@ -168,6 +170,7 @@ class FakeVLLM:
         if "missing" in path:
             return answers.error(404, f"No adapter found for '{name}'.", "NotFoundError")
         self.adapters[name] = path
+        self.took.set()
         return PlainTextResponse(f"Success: LoRA adapter '{name}' added successfully.")
 
     async def _unload(self, request: Request) -> Response:

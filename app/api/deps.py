@@ -37,9 +37,14 @@ def tenant_for(scope: str) -> Callable[..., Awaitable[str]]:
     """A dependency: the tenant of the request's key, which must have `scope`."""
 
     async def tenant(opened: ServicesDep, bearer: BearerDep) -> str:
-        return authorise(opened.access, bearer.credentials if bearer else "", scope)
+        return tenant_of(opened, bearer, scope)
 
     return tenant
+
+
+def tenant_of(opened: Services, bearer: HTTPAuthorizationCredentials | None, scope: str) -> str:
+    """The tenant of the key, where the scope that is needed depends on the body."""
+    return authorise(opened.access, bearer.credentials if bearer else "", scope)
 
 
 def authorise(access: tuple[Access, ...], key: str, scope: str) -> str:
@@ -77,6 +82,8 @@ def _not_dots(user_id: str) -> str:
 
 
 TenantDep = Annotated[str, Depends(tenant_for("use"))]
+TrainerDep = Annotated[str, Depends(tenant_for("train"))]
+AdminDep = Annotated[str, Depends(tenant_for("admin"))]
 CallDep = Annotated[Call, Depends(new_call)]
 UserPath = Annotated[str, Depends(user_in_path)]
 UserQuery = Annotated[str, Depends(user_in_query)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from app.api.examples_trials import TRIAL_ANSWERS
+
 _REQUEST = "30e6716778844f9d9e0babee19543801"
 _SESSION = "302254c2514042e58c3f9ac86b2a32cb"
 _HYPOTHESIS = "dc6f8f32ef667e83988cac9ee1fa2ba2"
@@ -105,7 +107,65 @@ _STATUS = {
     "training_data": {"enabled": False, "files": {}, "queued": 0, "dropped": 0, "failed": 0, "healed": 0},
 }
 
+_DATASET = "default-hypotheses-5f3c0f9a1b2c/hypotheses.jsonl"
+_ROWS = {"made": 812, "train": 700, "held_out": 80, "repeated": 32}
+_JOB = {
+    "id": "9f1c2b7e5d604f0c8a3b1e7d2c4a6b80",
+    "task": "hypotheses",
+    "recipe": "sft",
+    "status": "running",
+    "created_at": _TIME,
+    "started_at": _TIME,
+    "ended_at": None,
+    "progress": {
+        "step": 20.0,
+        "steps": 175.0,
+        "epoch": 0.114,
+        "loss": 1.84,
+        "learning_rate": 0.0002,
+        "seconds": 31.5,
+        "eta_seconds": 244.1,
+    },
+    "adapter": None,
+    "detail": "",
+    "cancel_asked": False,
+    "config": {
+        "epochs": 1.0,
+        "rank": 16,
+        "model_name": "unsloth/Qwen2.5-3B-Instruct",
+        "dataset": f"data/training/datasets/{_DATASET}",
+        "output": "data/training/jobs/9f1c2b7e5d604f0c8a3b1e7d2c4a6b80/output",
+    },
+}
+
 ANSWERS: dict[str, Any] = {
+    **TRIAL_ANSWERS,
+    "TrainingStats": {
+        "collecting": True,
+        "records": {
+            "hypotheses_data.jsonl": 1630,
+            "persona_updates.jsonl": 410,
+            "ranking_data.jsonl": 95,
+            "user_feedback.jsonl": 120,
+        },
+        "labels": {"picked": 815, "undone": 4, "judged": 60, "ranked": 30, "choices": 45, "facets": 410},
+        "datasets": [{"name": "default-hypotheses-5f3c0f9a1b2c", "task": "hypotheses", "rows": _ROWS}],
+        "running": _JOB,
+    },
+    "DatasetsOut": {
+        "items": [
+            {
+                "name": _DATASET,
+                "task": "hypotheses",
+                "rows": _ROWS,
+                "records_dropped": {"nothing was picked": 3},
+                "lines_dropped": {},
+                "note": "left out: nothing was picked (3)",
+            }
+        ]
+    },
+    "JobPage": {"items": [_JOB], "next_cursor": None},
+    "JobOut": _JOB,
     "HypothesizeOut": _HYPOTHESIZE,
     "SelectionOut": {
         "request_id": _REQUEST,

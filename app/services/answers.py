@@ -7,8 +7,9 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from app.clients.slm.base import Call, Completion
-from app.models import Enrichment, Facet, Hypothesis, Interaction, RankedMemory
+from app.clients.slm.base import Call, Completion, GenerateHypotheses
+from app.errors import UnknownAdapter
+from app.models import ArmName, Enrichment, Facet, Hypothesis, Interaction, RankedMemory
 from app.services.context import Fitted
 from app.services.shown import Shown
 
@@ -29,6 +30,8 @@ class Draft:
     known_clarity: float = 1.0
     prompt: Mapping[str, Any] | None = None
     """What a model would have been asked (`version`, `messages`), where none was."""
+    task: GenerateHypotheses | None = None
+    """What a model was asked."""
 
     @classmethod
     def closed(cls, backend: str, clarity: float) -> Draft:
@@ -40,6 +43,11 @@ class Draft:
         return [done for done in (self.written, self.clarity, self.enriched) if done is not None]
 
     @property
+    def by_model(self) -> Sequence[Hypothesis]:
+        """What the model itself wrote; empty where another answered for it."""
+        return () if self.written is None or self.written.degraded else self.written.value
+
+    @property
     def calls(self) -> int:
         return self.other_calls + sum(done.usage.calls for done in self.completions)
 
@@ -49,9 +57,9 @@ class Draft:
         return next((done.reason for done in self.completions if done.degraded), None)
 
 
-def named_call(call: Call, session_id: str, lora_name: str | None) -> Call:
-    """The call with its thread and, where the caller named one, the adapter it insists on."""
-    return replace(call, session_id=session_id, adapter=lora_name, adapter_required=lora_name is not None)
+def named_call(call: Call, session_id: str, adapter: str | None, required: bool) -> Call:
+    """The call with its thread and, where the caller named one, the adapter."""
+    return replace(call, session_id=session_id, adapter=adapter, adapter_required=required)
 
 
 def body(
@@ -59,6 +67,8 @@ def body(
     call: Call,
     round_: int,
     draft: Draft,
+    arm: ArmName | None,
+    adapter_missing: bool,
     hypotheses: Sequence[Hypothesis],
     auto_advance: Mapping[str, Any] | None,
     memories: Sequence[RankedMemory],
@@ -67,7 +77,7 @@ def body(
     total_ms: float,
     backend_ms: float,
 ) -> dict[str, Any]:
-    """The answer of the contract."""
+    """The answer of the contract. `adapter_missing`: another than the one that was due has answered."""
     clarity = round(draft.known_clarity if draft.clarity is None else draft.clarity.value, 4)
     return {
         "request_id": call.request_id,
@@ -86,7 +96,7 @@ def body(
             "enrichment": None if draft.enriched is None else asdict(draft.enriched.value),
             "tokens": tokens,
         },
-        "backend": _backend(draft),
+        "backend": _backend(draft, arm, adapter_missing),
         "timings_ms": {
             "total": round(total_ms, 2),
             "backend": round(backend_ms, 2),
@@ -165,13 +175,14 @@ def hypothesis_body(one: Hypothesis) -> dict[str, Any]:
     }
 
 
-def _backend(draft: Draft) -> dict[str, Any]:
+def _backend(draft: Draft, arm: ArmName | None, adapter_missing: bool) -> dict[str, Any]:
     done = draft.written
+    missing = UnknownAdapter.slug if adapter_missing else None
     return {
         "name": draft.backend if done is None else done.producer,
         "model": "" if done is None else done.model,
         "adapter": None if done is None else done.adapter,
-        "arm": None,
-        "degraded": any(completion.degraded for completion in draft.completions),
-        "reason": draft.reason,
+        "arm": arm,
+        "degraded": adapter_missing or any(completion.degraded for completion in draft.completions),
+        "reason": draft.reason or missing,
     }

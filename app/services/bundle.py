@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from app.clients.slm.base import SLMClient
+from app.services.canaries import Canaries
+from app.services.candidates import Candidates
 from app.services.dependencies import Dependencies
 from app.services.hypothesizer import Hypothesizer
 from app.services.learned import LearnedStates
@@ -14,8 +16,12 @@ from app.services.persona import PersonaService
 from app.services.playbook import Playbook
 from app.services.playbook_edits import PlaybookEdits
 from app.services.privacy import Privacy
+from app.services.promotion import Promotion
 from app.services.recall import Recall
-from app.services.training import TrainingDataCollector
+from app.services.reconciler import Reconciler
+from app.services.training import ModelTrainer, TrainingDataCollector
+from app.services.training.desk import TrainingDesk
+from app.services.training.runner import JobRunner
 from app.storage.base import Store
 
 
@@ -48,6 +54,13 @@ class Services:
     playbook_edits: PlaybookEdits
     privacy: Privacy
     collector: TrainingDataCollector
+    trainer: ModelTrainer
+    training: TrainingDesk
+    runner: JobRunner
+    candidates: Candidates
+    promotion: Promotion
+    canaries: Canaries
+    reconciler: Reconciler
     dependencies: Dependencies
     store: Store
     slm: SLMClient

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
@@ -79,6 +80,17 @@ class Canaries:
         running = await self._store.list_experiments(None, "running", _AT_ONCE)
         steps = [await self._step(experiment, self._now()) for experiment in running]
         return [changed for changed in steps if changed is not None]
+
+    @asynccontextmanager
+    async def watching(self, seconds: float) -> AsyncIterator[None]:
+        """Watched until exit."""
+        task = asyncio.create_task(self.watch(seconds), name="canaries")
+        try:
+            yield
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
 
     async def watch(self, seconds: float) -> None:
         """Tick for ever, so many seconds apart; while the database is away the log says so."""

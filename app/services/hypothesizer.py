@@ -23,6 +23,7 @@ from app.models import Example, Facet, Hypothesis, RankedMemory, Turn
 from app.services import answers
 from app.services.adapters import AdapterRegistry
 from app.services.advances import advance_body, assume
+from app.services.arms import Route
 from app.services.arranging import Occasion, Proposal, arrange
 from app.services.background import Background
 from app.services.context import Fitted, fit
@@ -35,6 +36,7 @@ from app.services.playbook import Playbook
 from app.services.ranking import RankingService
 from app.services.threads import Thread, read_thread
 from app.services.training import TrainingDataCollector
+from app.services.trials import Trials
 from app.storage.base import Advances, Interactions, Profile
 
 _NEIGHBOURS = 12
@@ -104,14 +106,19 @@ class Hypothesizer:
         background: Background,
         limits: Limits,
         prompt_for: Callable[[GenerateHypotheses], Mapping[str, Any]],
+        trials: Trials | None = None,
     ) -> None:
-        """`prompt_for`: what a model would be asked; kept for training where no model was."""
+        """`prompt_for`: what a model would be asked; kept for training where no model was.
+
+        `trials` is None where the backend has no adapters.
+        """
         self._store, self._persona, self._ranking, self._playbook = store, persona, ranking, playbook
         self._embedder, self._slm, self._local, self._adapters = embedder, slm, local, adapters
         self._collector, self._background, self._limits = collector, background, limits
         self._threads = KeyedLocks()
         self._learned = learned
         self._prompt_for = prompt_for
+        self._trials = trials
 
     async def hypothesize(self, ask: Ask, call: Call) -> dict[str, Any]:
         """The body of the contract; UnknownAdapter for a `lora_name` that cannot be had.
@@ -119,7 +126,8 @@ class Hypothesizer:
         Requests of one thread wait for each other: a round has to know what the one before it asked.
         """
         session_id = ask.session_id or uuid.uuid4().hex
-        call = answers.named_call(call, session_id, self._adapters.resolve(ask.lora_name))
+        named = await self._adapters.resolve(ask.lora_name, call.tenant)
+        call = answers.named_call(call, session_id, named.adapter, named.required)
         async with self._threads(call.tenant, ask.user_id, session_id):
             return await self._answer(ask, call)
 
@@ -128,7 +136,8 @@ class Hypothesizer:
         await self._background.settle((call.tenant, ask.user_id))
         scene = await self._scene(ask, call)
         drafting = time.perf_counter()
-        draft = await self._draft(ask, scene, call)
+        route = await self._route(ask, call)
+        draft = await self._draft(ask, scene, call, route)
         backend_ms = 1000 * (time.perf_counter() - drafting)
         proposals, assumed = await self._propose(ask, scene, draft)
         occasion = Occasion(call.tenant, ask.user_id, call.request_id, ask.count, answers.origin(draft))
@@ -138,6 +147,8 @@ class Hypothesizer:
             call=call,
             round_=scene.thread.next_round,
             draft=draft,
+            arm=route.arm,
+            adapter_missing=route.degraded,
             hypotheses=arranged.hypotheses,
             auto_advance=advance_body(advance, arranged.hypotheses, scene.learned.bound.bound),
             memories=scene.memories,
@@ -153,7 +164,15 @@ class Hypothesizer:
         if advance is not None:
             await self._store.open_advance(advance)
         self._collector.record_hypotheses(interaction)
+        if self._trials is not None:
+            await self._trials.note(route, ask.user_id, call, answer, draft.task, draft.by_model, backend_ms)
         return answer
+
+    async def _route(self, ask: Ask, call: Call) -> Route:
+        """A caller who names an adapter gets that one, and is in no experiment."""
+        if self._trials is None or ask.lora_name is not None:
+            return Route()
+        return await self._trials.route(call.tenant, ask.user_id)
 
     async def _scene(self, ask: Ask, call: Call) -> Scene:
         thread, profile, (examples, learned), fitted = await asyncio.gather(
@@ -192,7 +211,7 @@ class Hypothesizer:
         )
         return examples, choices
 
-    async def _draft(self, ask: Ask, scene: Scene, call: Call) -> answers.Draft:
+    async def _draft(self, ask: Ask, scene: Scene, call: Call, route: Route) -> answers.Draft:
         if scene.thread.is_over:
             return answers.Draft.closed(self._slm.name, scene.thread.last_clarity)
         context = dict(scene.fitted.context)
@@ -223,11 +242,14 @@ class Hypothesizer:
                 scene.fitted.calls,
                 prompt=self._prompt_for(wanted),
             )
+        routed = call if route.adapter is None else replace(call, adapter=route.adapter)
         clarity, written, known = await asyncio.gather(
-            self._slm.run(judge, call), self._slm.run(wanted, call), self._local.run(spare, call)
+            self._slm.run(judge, call), self._slm.run(wanted, routed), self._local.run(spare, call)
         )
         unasked = None if written.messages else self._prompt_for(wanted)
-        return answers.Draft(clarity, written, known.value, enriched, scene.fitted.calls, prompt=unasked)
+        return answers.Draft(
+            clarity, written, known.value, enriched, scene.fitted.calls, prompt=unasked, task=wanted
+        )
 
     async def _propose(
         self, ask: Ask, scene: Scene, draft: answers.Draft

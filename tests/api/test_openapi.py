@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pkgutil
+import re
 from collections.abc import Iterator
 from importlib import import_module
 from typing import Any
@@ -86,7 +87,12 @@ def test_an_example_of_the_answer_fits_its_schema(route: APIRoute, operation: di
     if route.status_code == 204:
         assert "content" not in operation["responses"]["204"]
         return
-    content = operation["responses"]["200"]["content"]["application/json"]
+    answer = operation["responses"]["200"]["content"]
+    if (stream := answer.get("text/event-stream")) is not None:
+        assert list(answer) == ["text/event-stream"]
+        assert re.search(r"^event: \w+\nid: .+\ndata: \{.*\}\n\n", stream["example"])
+        return
+    content = answer["application/json"]
     read = TypeAdapter(route.response_model).validate_python(content["example"])
     assert keys(read.model_dump(mode="json")) == keys(content["example"])
 

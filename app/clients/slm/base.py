@@ -204,6 +204,10 @@ class AdapterHost(Protocol):
 
     async def loaded(self) -> list[str]: ...
 
+    async def canary(self, name: str) -> None:
+        """One token through the adapter; raises BackendError, UnknownAdapter where it does not answer."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class ProbedAnswer:

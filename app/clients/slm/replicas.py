@@ -62,6 +62,13 @@ class VLLMReplica:
         """The names of the adapters, sorted."""
         return sorted(await self._cards())
 
+    async def canary(self, name: str) -> None:
+        """One token through the adapter; raises BackendError, UnknownAdapter where it does not answer."""
+        body = {"model": name, "max_tokens": 1, "messages": [{"role": "user", "content": "Hello"}]}
+        response = await self._request("POST", "/v1/chat/completions", body, adapter=name)
+        if response.json().get("model") != name:
+            raise BackendAnswerInvalid(f"{self.url} did not answer by the adapter {name!r}.")
+
     async def ping(self) -> Health:
         """Whether it answers within a few seconds, its version and its adapters."""
         try:
@@ -85,8 +92,10 @@ class VLLMReplica:
             raise BackendAnswerInvalid(f"{self.url}/v1/models is not a list of models.")
         return {str(card["id"]): str(card.get("root")) for card in body["data"] if card.get("parent")}
 
-    async def _request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> httpx.Response:
-        with translated(self.url):
+    async def _request(
+        self, method: str, path: str, body: Mapping[str, Any] | None = None, *, adapter: str | None = None
+    ) -> httpx.Response:
+        with translated(self.url, adapter):
             async with asyncio.timeout(self._timeout):
                 response = await self._http.request(method, f"{self.url}{path}", json=body)
             response.raise_for_status()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from app.clients.embedding.base import Embedder
@@ -34,10 +35,12 @@ def compose(
     metrics: BackendMetrics,
     limits: BackendLimits | None = None,
     embedder: Embedder | None = None,
+    missed: Callable[[str], None] | None = None,
 ) -> SLMClient:
     """`backend` behind its limits and before `local`; `local` alone, measured, where there is none.
 
     `embedder` tells which of the backend's questions are answered already; without it words alone do.
+    `missed` is told of every adapter that the backend did not know.
 
     The limits are the backend's own, so that a hung one never holds up `local`. Retries are inside the
     breaker: one task that failed is one failure, however often it was tried.
@@ -48,4 +51,4 @@ def compose(
     guarded = Breaker(Retrying(backend, attempts=limits.attempts), failures=limits.failures, rest=limits.rest)
     limited = Limited(guarded, at_once=limits.at_once, waiting=limits.waiting)
     sieved = Sieve(Measured(limited, metrics, "backend"), embedder or WordlessEmbedder())
-    return Measured(Fallback(sieved, local), metrics, "answer")
+    return Measured(Fallback(sieved, local, missed=missed), metrics, "answer")

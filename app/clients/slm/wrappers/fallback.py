@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
@@ -22,11 +22,22 @@ class Fallback(Wrapper):
     An adapter that the caller named and that is not to be had is no reason to answer without it.
     """
 
-    def __init__(self, inner: SLMClient, local: SLMClient, *, grace: float = 5.0) -> None:
-        """`grace`: seconds that `local` gets, for the deadline may be what was missed."""
+    def __init__(
+        self,
+        inner: SLMClient,
+        local: SLMClient,
+        *,
+        grace: float = 5.0,
+        missed: Callable[[str], None] | None = None,
+    ) -> None:
+        """`grace`: seconds that `local` gets, for the deadline may be what was missed.
+
+        `missed` is told of every adapter that `inner` did not know.
+        """
         super().__init__(inner)
         self._local = local
         self._grace = grace
+        self._missed = missed
 
     async def run(self, task: Task[R], call: Call) -> Completion[R]:
         try:
@@ -73,8 +84,11 @@ class Fallback(Wrapper):
             await self._local.aclose()
 
     def _check(self, error: BackendError | UnknownAdapter, call: Call) -> None:
-        if isinstance(error, UnknownAdapter) and call.adapter_required:
-            raise error
+        if isinstance(error, UnknownAdapter):
+            if self._missed and call.adapter:
+                self._missed(call.adapter)
+            if call.adapter_required:
+                raise error
 
     def _local_call(self, call: Call) -> Call:
         deadline = max(call.deadline, time.monotonic() + self._grace)
