@@ -14,8 +14,9 @@ from app.services.adapter_facts import ServerLimits
 from app.services.adapter_files import AdapterFiles
 from app.services.adapters import AdapterRegistry
 from app.services.arms import Arms
-from app.services.canaries import Canaries
+from app.services.canaries import Canaries, TrialRules
 from app.services.exam import Examiner
+from app.services.experiments import Rules
 from app.services.promotion import Promotion
 from app.services.reconciler import Reconciler
 from app.services.training.evaluation import RecipeEvaluator
@@ -55,9 +56,15 @@ async def open_adapters(
         reconciler=reconciler,
         arms=Arms(store, reconciler.ready) if replicas else None,
         promotion=Promotion(store, registry, outputs, alpha=settings.experiment_alpha),
-        canaries=Canaries(store, reconciler.ready),
+        canaries=Canaries(store, reconciler.ready, _trial_rules(settings)),
         examiner=_examiner(settings, replicas, stack),
     )
+
+
+def _trial_rules(settings: Settings) -> TrialRules:
+    """No user counts while an assumption of theirs can still be taken back."""
+    window = max(Rules().window_seconds, settings.undo_seconds)
+    return TrialRules(canary=Rules(window_seconds=window))
 
 
 def jobs_directory(settings: Settings) -> Path:

@@ -7,11 +7,11 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter, Depends, Header, Response
+from fastapi import APIRouter, Header, Response
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from app.api.deps import Cursor, Limit, RecordId, ServicesDep, tenant_for
+from app.api.deps import Cursor, Limit, RecordId, ServicesDep, TrainerDep
 from app.api.json import JSON, StrictRoute, encode
 from app.api.problems import responses
 from app.api.schemas import Body, Name
@@ -21,7 +21,6 @@ from app.services.training.desk import Dataset
 from app.services.training.jobs import JobEvent
 
 router = APIRouter(prefix="/v1/training", tags=["training"], route_class=StrictRoute)
-TrainerDep = Annotated[str, Depends(tenant_for("train"))]
 TaskName = Literal["hypotheses", "persona_updates", "ranking", "preferences"]
 Option = bool | int | float | str | None
 
