@@ -49,7 +49,7 @@ async def _work(settings: Settings, rules: Rules, every: float, *, once: bool) -
             while await services.runner.run_next():
                 pass
             return
-        async with services.runner.running():
+        async with services.runner.running(), services.canaries.watching(every):
             await _until_stopped(scheduler, every)
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ConfigError, InvalidInput
@@ -43,6 +43,7 @@ states = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(now=moments, state=states, given_rules=rules)
 def test_nothing_begins_against_a_rule(now: datetime, state: State, given_rules: Rules) -> None:
     if due(now, state, given_rules) is None:
@@ -55,6 +56,7 @@ def test_nothing_begins_against_a_rule(now: datetime, state: State, given_rules:
     assert enough or given_rules.cron is not None
 
 
+@settings(deadline=None)
 @given(now=moments, state=states, given_rules=rules, more=st.integers(1, 100))
 def test_more_labels_never_hold_a_run_back(
     now: datetime, state: State, given_rules: Rules, more: int
@@ -63,6 +65,7 @@ def test_more_labels_never_hold_a_run_back(
     assert due(now, state, given_rules) is None or due(now, richer, given_rules) is not None
 
 
+@settings(deadline=None)
 @given(now=moments, state=states, given_rules=rules, later=st.timedeltas(timedelta(), timedelta(days=9)))
 def test_what_is_due_stays_due_until_it_is_done(
     now: datetime, state: State, given_rules: Rules, later: timedelta
@@ -71,6 +74,7 @@ def test_what_is_due_stays_due_until_it_is_done(
     assert due(now, state, waking) is None or due(now + later, state, waking) is not None
 
 
+@settings(deadline=None)
 @given(now=moments, first=clocks, last=clocks)
 def test_quiet_hours_may_pass_midnight(now: datetime, first: time, last: time) -> None:
     eager = Rules(1, None, timedelta(), (first, last))

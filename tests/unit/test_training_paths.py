@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import InvalidInput
@@ -26,6 +26,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "home"
 
 
+@settings(deadline=None)
 @given(said=st.lists(PIECES, max_size=8).map("/".join) | st.text(max_size=30))
 def test_a_path_lies_inside_or_is_refused(home: Path, said: str) -> None:
     try:
@@ -58,6 +59,7 @@ def test_only_nothing_and_an_empty_directory_are_free(tmp_path: Path) -> None:
             free_directory(tmp_path / taken, "output")
 
 
+@settings(deadline=None)
 @given(one=st.text(), other=st.text())
 def test_tenants_have_folders_of_their_own(one: str, other: str) -> None:
     assert Path(folder_of(one)).name == folder_of(one)
