@@ -161,6 +161,6 @@ async def on_to_the_users(services: Services, experiment: Experiment) -> None:
     """Past the shadow phase, as fifty good comparisons would take it."""
     now = datetime.now(UTC)
     await services.store.move_adapter(
-        "default", experiment.candidate, "canary", allowed=("loaded",), at=now, reason="a test"
+        "default", experiment.candidate, "canary", allowed=["loaded"], at=now, reason="a test"
     )
     await services.store.begin_canary("default", experiment.id, now)
