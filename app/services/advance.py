@@ -6,7 +6,9 @@ hypothesis is rejected. The bound is asked after every label, so the tests must 
 once: each is an e-process (Ramdas, Grünwald, Vovk and Shafer, 2023; for learn then test, Zecchin and
 Simeone, 2024), a mixture of likelihood ratios of smaller error rates to alpha. By Ville's inequality a
 true hypothesis ever reaches 1 / level with probability `level` at most. Thresholds are tested in fixed
-sequences, strictest first, from each of `_STARTS` with an equal part of delta.
+sequences, strictest first, from each of `_STARTS` with an equal part of delta. What was rejected once may
+stay rejected, by the same inequality; here it does until the evidence speaks for the hypothesis (below 1):
+undos count in full and silences hardly, so that what was earned would else be lost with every other undo.
 
 What may loosen the bound is a click alone, and a click that is not chosen by the score:
 
@@ -113,6 +115,7 @@ class AdvanceBound:
     def _start_over(self) -> None:
         self._labels = 0
         self._threshold = None
+        self._proved = np.zeros(len(GRID), np.bool_)
         self._clicks: Floats = np.zeros((len(GRID), 2))
         self._advanced: Floats = np.zeros((len(GRID), 2))
         self._watched: Floats = np.zeros((2, len(_WORSE)))
@@ -129,8 +132,9 @@ class AdvanceBound:
         return mixed
 
     def _lowest_proved(self) -> float | None:
-        proved = self._evidence() >= np.log(len(_STARTS) / self.delta)
-        lowest = max(_end_of_run(proved, GRID.index(start)) for start in _STARTS)
+        evidence = self._evidence()
+        self._proved = (self._proved & (evidence >= 0)) | (evidence >= np.log(len(_STARTS) / self.delta))
+        lowest = max(_end_of_run(self._proved, GRID.index(start)) for start in _STARTS)
         return None if lowest < 0 else GRID[lowest]
 
     def _watch(self, kind: int, score: float, right: bool, weight: float = 1.0) -> None:

@@ -102,9 +102,15 @@ def test_silence_alone_never_earns_anything() -> None:
 
 
 def test_undos_take_it_away_and_silence_wins_part_of_it_back() -> None:
-    assert folded([*GOOD, *times(3, "undo", 0.95)]).bound.threshold is None
+    assert folded([*GOOD, *times(10, "undo", 0.95)]).bound.threshold is None
     some = folded([*GOOD, *times(60, "silence", 0.95), ("undo", 0.95)])
     assert looseness(some) > 0
+
+
+def test_what_was_earned_stands_until_the_evidence_speaks_against_it() -> None:
+    undos = times(3, "undo", 0.95)
+    assert folded([*undos, *GOOD]).bound.threshold is None
+    assert folded([*GOOD, *undos]).bound.threshold is not None
 
 
 def test_an_undo_is_never_better_than_none() -> None:
