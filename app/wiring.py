@@ -147,7 +147,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             promotion=adapters.promotion,
             canaries=adapters.canaries,
             reconciler=adapters.reconciler,
-            dependencies=Dependencies(store, embedding, playbook, collector, slm, replicas),
+            dependencies=Dependencies(
+                store, embedding, playbook, collector, slm, replicas, adapters.reconciler
+            ),
             store=store,
             slm=slm,
             access=tuple(Access.parse(entry) for entry in settings.api_keys),

@@ -36,7 +36,7 @@ CONDUCTORS = {
     "trials",
 }
 """They bring services together; nobody but another conductor imports one."""
-SOLOISTS = {"adapters", "memories", "ordering", "persona", "playbook", "ranking"}
+SOLOISTS = {"adapters", "memories", "ordering", "persona", "playbook", "ranking", "reconciler"}
 """Services that only conductors import."""
 PARTS = {
     "adapter_files": {"adapter_facts"},

@@ -102,6 +102,7 @@ _STATUS = {
             "detail": "",
             "version": "0.32.0",
             "adapters": ["api-5f3c"],
+            "reconciled": [{"name": "api-5f3c", "phase": "verified", "error": ""}],
         }
     ],
     "training_data": {"enabled": False, "files": {}, "queued": 0, "dropped": 0, "failed": 0, "healed": 0},

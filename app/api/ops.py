@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import APIRouter, Response
 from pydantic import BaseModel
 
@@ -44,12 +46,21 @@ class PlaybookStatus(BaseModel):
     embedded: bool
 
 
+class AdapterStanding(BaseModel):
+    """An adapter that every replica is to have, and how far this one is with it."""
+
+    name: str
+    phase: Literal["pending", "loading", "verified", "failed"]
+    error: str
+
+
 class ReplicaStatus(BaseModel):
     url: str
     ok: bool
     detail: str
     version: str
     adapters: list[str]
+    reconciled: list[AdapterStanding]
 
 
 class Status(BaseModel):

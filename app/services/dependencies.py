@@ -11,6 +11,7 @@ from app.clients.embedding.base import Embedder
 from app.clients.slm.base import AdapterHost, SLMClient
 from app.errors import BackendError, StorageError
 from app.services.playbook import Playbook
+from app.services.reconciler import Reconciler
 from app.services.training import TrainingDataCollector
 from app.storage.base import Store
 
@@ -26,10 +27,12 @@ class Dependencies:
         collector: TrainingDataCollector,
         slm: SLMClient,
         replicas: Sequence[AdapterHost] = (),
+        reconciler: Reconciler | None = None,
     ) -> None:
         """`embedder` without its cache: a remembered vector says nothing of a server."""
         self._store, self._embedder, self._playbook = store, embedder, playbook
         self._collector, self._slm, self._replicas = collector, slm, replicas
+        self._reconciler = reconciler
 
     async def report(self) -> dict[str, Any]:
         """Each with `ok`, and in `detail` why not. What is away is reported, not raised."""
@@ -69,4 +72,6 @@ class Dependencies:
     async def _replica(self, replica: AdapterHost) -> dict[str, Any]:
         health = asdict(await replica.ping())
         del health["model"]
-        return {"url": replica.url, **health}
+        kept = self._reconciler.report() if self._reconciler else []
+        standings = [one["adapters"] for one in kept if one["url"] == replica.url]
+        return {"url": replica.url, **health, "reconciled": standings[0] if standings else []}
