@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench bench-learning bench-experiments test-vllm verify lock clean
+.PHONY: help install run test check format bench bench-learning bench-experiments bench-loop test-vllm test-train verify lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,11 @@ bench: .venv/.dev ## speed, as ratios measured side by side in one run
 bench-learning: .venv/.dev ## what learning is worth on simulated users, and whether it keeps its promises
 	$(BIN)/python -m scripts.bench.learning
 
+bench-loop: .venv/.dev ## the training loop for real: records, TRL, vLLM, scores; SCORER= and DATA= name a scorer
+	scripts/setup_train.sh --cpu
+	scripts/setup_vllm.sh --cpu --small-model
+	$(BIN)/python -m scripts.bench.loop
+
 bench-experiments: .venv/.dev ## how often an A/B test promotes by chance, and how many users it takes
 	$(BIN)/python -m scripts.bench.experiments
 
@@ -52,7 +57,12 @@ test-vllm: .venv/.dev ## set up a real vLLM with a small model and two adapters,
 	scripts/setup_vllm.sh --cpu --small-model
 	$(BIN)/python -m pytest -m vllm tests/real
 
-verify: test check test-vllm bench bench-learning bench-experiments ## everything; takes long
+test-train: .venv/.dev ## set up venv-train, train by SFT, DPO and KTO for real on a CPU, and serve the results
+	scripts/setup_vllm.sh --cpu --small-model
+	scripts/setup_train.sh --cpu
+	$(BIN)/python -m pytest -m train tests/real --durations=5
+
+verify: test check test-vllm test-train bench bench-learning bench-experiments ## everything; takes long
 	$(BIN)/python -m tests.e2e.kill --rounds 200
 
 lock: .venv/.dev ## pin requirements/*.txt again

@@ -33,7 +33,7 @@ _NEIGHBOURS = 12
 """Examples that the service looks up for a request."""
 _LONGEST = 120
 """Characters of a question, so many as the grammar of the answers lets through."""
-_EXAMPLES = re.compile(r",? (?:such as|for example|for instance|like|e\.g\.|including|\(e\.g\.)|\. ")
+_EXAMPLES = re.compile(r",? (?:such as|for example|for instance|e\.g\.|including|\(e\.g\.)|, like |\. ")
 _BEGAN = datetime(2026, 1, 1, tzinfo=UTC)
 
 
