@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
@@ -23,11 +24,13 @@ MISSING = "run scripts/setup_vllm.sh --cpu --small-model first, or all of it by 
 class VLLMServer:
     """A server that may be paused or killed; `start` brings it back on the same port."""
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, log: Path, model: Path = MODEL, adapters: Mapping[str, Path] | None = None) -> None:
+        """`adapters`: directories by name; None: the two small ones."""
         self.log = log
-        self.model = MODEL.name
-        self.adapters = {path.parent.name: path.parent for path in _adapter_configs()}
+        self.model = model.name
+        self.adapters = _small_adapters() if adapters is None else dict(adapters)
         """The directory of each adapter by its name."""
+        self._directory = model
         self.root_url = f"http://127.0.0.1:{_free_port()}"
         self.base_url = f"{self.root_url}/v1"
         self._process: subprocess.Popen[bytes] | None = None
@@ -40,11 +43,16 @@ class VLLMServer:
         """Start it unless it runs, and return once it has answered with one token."""
         if self._process is not None and self._process.poll() is None:
             return
-        if not (MODEL / "config.json").is_file() or len(self.adapters) < 2:
+        if not (self._directory / "config.json").is_file() or not self._has_adapters():
             raise RuntimeError(MISSING)
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                self._command(), stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+                self._command(),
+                env={**os.environ, "VLLM_MODEL_NAME": str(self._directory)},
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         try:
             self._wait_until_healthy(time.monotonic() + START_SECONDS)
@@ -88,7 +96,10 @@ class VLLMServer:
     def _command(self) -> list[str]:
         loras = [word for name, path in self.adapters.items() for word in ("--lora", f"{name}={path}")]
         port = self.root_url.rpartition(":")[2]
-        return [str(ROOT / "scripts" / "start_vllm.sh"), str(MODEL), "--port", port, *loras]
+        return [str(ROOT / "scripts" / "start_vllm.sh"), "--port", port, *loras]
+
+    def _has_adapters(self) -> bool:
+        return all((path / "adapter_config.json").is_file() for path in self.adapters.values())
 
     def _wait_until_healthy(self, deadline: float) -> None:
         while time.monotonic() < deadline:
@@ -116,8 +127,11 @@ class VLLMServer:
             self._process = None
 
 
-def _adapter_configs() -> list[Path]:
-    return sorted(ADAPTERS.glob("*/adapter_config.json"))
+def _small_adapters() -> dict[str, Path]:
+    found = sorted(path.parent for path in ADAPTERS.glob("*/adapter_config.json"))
+    if len(found) < 2:
+        raise RuntimeError(MISSING)
+    return {path.name: path for path in found}
 
 
 def _free_port() -> int:

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import fields
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import pytest
 from app.cli import cli
 from app.config import Settings
 from app.main import create_app
+from app.recipes.arguments import SftArguments
 from tests.api.conftest import running, settings_in
 from tests.documents import PAGES, ROOT, Command, blocks, commands, table, text_of
 from tests.fake_vllm import FakeVLLM
@@ -56,6 +58,8 @@ def test_a_command_exists_with_its_flags(command: Command) -> None:
     elif program.startswith("scripts/"):
         assert os.access(ROOT / program, os.X_OK) or program.endswith(".py")
         assert {*command.flags} <= {"--help", *re.findall(r"--[a-z][a-z-]+", help_of(program))}
+    elif program.endswith("/train_model.py"):
+        assert {*command.flags} <= {"--help", *(f"--{one.name}" for one in fields(SftArguments))}
     else:
         assert shutil.which(program) or program == "curl"
 
