@@ -8,8 +8,12 @@ from __future__ import annotations
 import asyncio
 import math
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
 
 import numpy as np
 
@@ -17,9 +21,9 @@ from app.clients.embedding.static import StaticEmbedder
 from app.services.advance import AdvanceBound
 from app.services.habits import Offer
 from app.services.reliability import Reliability
-from scripts.bench import advancing, asking, ordering
+from scripts.bench import advancing, asking, ordering, through_service
 from scripts.bench.advancing import DELTA, Event, Modules
-from scripts.bench.simulated_users import Asked, Task, people, tasks
+from scripts.bench.simulated_users import Asked, Task, colleagues, people, tasks
 
 _SEEDS = 10
 _FIRST_SEED = 100
@@ -27,6 +31,8 @@ _REQUESTS, _ORDER_REQUESTS, _SHIFT_AT = 3000, 4000, 2500
 _EDGE_RUNS, _EDGE_EVENTS = 60, 1500
 _TOO_SLOW = 200
 """Events after a shift of all habits by which auto-advance must have stood down."""
+_SERVED, _SERVED_SHIFT_AT, _SERVED_SEEDS = 800, 700, 2
+_COLLEAGUES, _AT_ONCE = 150, 12
 
 Offers = Callable[[Asked], Offer]
 
@@ -42,6 +48,7 @@ def main() -> None:
         _shift(known, offers, seeds),
         _ask(known, offers, seeds),
         _order(known, seeds),
+        _through_service(seeds[:_SERVED_SEEDS]),
     ]
     print("\nall promises kept" if all(kept) else "\nNOT all promises kept")
     sys.exit(not all(kept))
@@ -188,6 +195,52 @@ def _order(known: list[Task], seeds: Sequence[int]) -> bool:
     for name, count in covered.items():
         checks[f"{name} covers the truth ({count} of {len(seeds)})"] = count >= needed
     return _told(checks)
+
+
+def _through_service(seeds: Sequence[int]) -> bool:
+    """The same bound behind HTTP, where the persona answers first."""
+    print(f"\n## the whole service: colleagues come and go, {_SERVED} requests, shift at {_SERVED_SHIFT_AT}")
+    print("alpha  seed  advanced  last third  oracle  wrong  true risk | persona  wrong | down after | ECE")
+    runs = list(product((0.05, 0.1), seeds))
+    with ProcessPoolExecutor(2) as pool:
+        outcomes = list(pool.map(_served, *zip(*runs, strict=True)))
+    risky, slowest, least, calibrated = 0, 0, 1.0, True
+    for (alpha, seed), outcome in zip(runs, outcomes, strict=True):
+        before = [event for event in outcome.events if event.request < _SERVED_SHIFT_AT]
+        after = outcome.events[len(before) :]
+        last = [event for event in before if event.request >= 2 * _SERVED_SHIFT_AT // 3]
+        delay = next((place for place, event in enumerate(after) if event.stood_down), len(after))
+        said = outcome.reliability()
+        print(
+            f"{alpha:5}  {seed:4}  {_share(before):8.3f}  {_share(last):10.3f}"
+            f"  {advancing.oracle_share(before, alpha):6.2f}  {_wrong(before):5.3f}  {_risk(before):9.3f}"
+            f" | {len(outcome.assumed):7}  {outcome.persona_wrong:5.3f}"
+            f" | {delay:10} | {_calibration_cells(said)}"
+        )
+        risky, slowest = risky + (_risk(before) > alpha), max(slowest, delay)
+        calibrated = calibrated and _is_calibrated(said)
+        least = min(least, _share(last)) if alpha == max(alpha for alpha, _ in runs) else least
+    allowed = _allowed(len(runs))
+    return _told(
+        {
+            f"true risk above alpha in {allowed} runs or fewer": risky <= allowed,
+            "10% or more of the last third advanced at alpha 0.1": least >= 0.1,
+            f"stood down within {_TOO_SLOW} rounds of the shift": slowest <= _TOO_SLOW,
+            "ECE <= 0.05 and skill > 0 on every seed": calibrated,
+        }
+    )
+
+
+def _served(alpha: float, seed: int) -> through_service.Outcome:
+    async def serve(folder: str) -> through_service.Outcome:
+        async with through_service.door(Path(folder), alpha) as door:
+            users = colleagues(tasks(), seed, _COLLEAGUES)
+            return await through_service.run(
+                users, door, _SERVED, seed, shift_at=_SERVED_SHIFT_AT, at_once=_AT_ONCE
+            )
+
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(serve(folder))
 
 
 def _advance_row(events: list[Event], alpha: float) -> str:

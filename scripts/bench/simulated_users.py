@@ -50,6 +50,8 @@ class User:
     fidelity: float | None
     tasks: tuple[Task, ...]
     shifts: int = 0
+    taste: str = ""
+    """Whose habits these are: users of one taste prefer the same; "" is a taste of one's own."""
 
     def chances(self, detail: Asked) -> np.ndarray:
         """The true P(option) of each option, shape (options,)."""
@@ -61,7 +63,10 @@ class User:
         return chances
 
     def _preferred(self, detail: Asked) -> int:
-        seeds = [(self.id, str(self.shifts), detail.concern, " ".join(words(o))) for o in detail.options]
+        seeds = [
+            (self.taste or self.id, str(self.shifts), detail.concern, " ".join(words(o)))
+            for o in detail.options
+        ]
         drawn = [hashlib.sha256("\x1f".join(parts).encode()).digest() for parts in seeds]
         return drawn.index(min(drawn))
 
@@ -82,6 +87,17 @@ def people(tasks_: list[Task], seed: int, with_habits: int = 24, without: int = 
             f"u{seed}-{number}", fidelity, tuple(tasks_[row] for row in rng.choice(len(tasks_), _REPERTOIRE))
         )
         for number, fidelity in enumerate(fidelities)
+    ]
+
+
+def colleagues(tasks_: list[Task], seed: int, count: int) -> list[User]:
+    """People of one taste and one line of work, in a random order; one of forty has no habits."""
+    rng = np.random.default_rng(seed)
+    work = tuple(tasks_[row] for row in rng.choice(len(tasks_), _REPERTOIRE, replace=False))
+    fidelities = [None if place % 40 == 0 else FIDELITIES[place % 2] for place in range(count)]
+    return [
+        User(f"c{seed}-{number}", fidelities[place], work, taste=f"t{seed}")
+        for number, place in enumerate(rng.permutation(count))
     ]
 
 
