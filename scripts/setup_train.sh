@@ -86,6 +86,8 @@ install_once() {
   "$python" -m venv "$venv" || die "cannot create $venv with $python"
   pip_install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "torch==$TORCH_VERSION"
   pip_install --no-deps --require-hashes -r "$pins"
+  # Its compiled part fits CUDA builds of torch only, and text needs none of it.
+  [[ $build == gpu || $engine == trl ]] || "$venv/bin/python" -m pip uninstall --quiet --yes torchvision
   stamp >"$venv/.installed"
 }
 
