@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, set_seed
 
 from app.errors import InvalidInput
 from app.recipes.arguments import TrainingArguments
@@ -25,6 +25,7 @@ def load(arguments: TrainingArguments) -> dict[str, Any]:
     """
     base = base_of(arguments.model_name)
     adapter = adapter_directory(arguments.adapter) if arguments.adapter else None
+    set_seed(arguments.seed)  # the LoRA is drawn before the trainer sets its seed
     try:
         if engine_of(arguments) == "unsloth":
             return _load_unsloth(arguments, base, adapter)

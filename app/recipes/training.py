@@ -23,9 +23,10 @@ MakeTrainer = Callable[[dict[str, Any], list[Any]], Any]
 """From the settings that every trl config takes and the callbacks to the trainer."""
 
 
-def settings(arguments: TrainingArguments, work: Workplace) -> dict[str, Any]:
+def settings(arguments: TrainingArguments, work: Workplace, rows: Split) -> dict[str, Any]:
     """What every trl config takes, for this machine."""
     gpu = torch.cuda.is_available()
+    evaluates = bool(arguments.eval_steps) and rows.evaluation is not None
     return {
         "output_dir": str(work.partial),
         "learning_rate": arguments.learning_rate,
@@ -39,7 +40,7 @@ def settings(arguments: TrainingArguments, work: Workplace) -> dict[str, Any]:
         "max_length": arguments.max_length,
         "seed": arguments.seed,
         "logging_steps": arguments.log_steps,
-        "eval_strategy": "steps" if arguments.eval_steps else "no",
+        "eval_strategy": "steps" if evaluates else "no",
         "eval_steps": arguments.eval_steps or None,
         "save_strategy": "steps" if arguments.save_steps else "no",
         "save_steps": arguments.save_steps or 1,
@@ -61,7 +62,7 @@ def run(
     checkpoint = work.checkpoint
     step = int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
     progress = Progress(Path(arguments.job_dir) if arguments.job_dir else job_dir, step)
-    trainer = make(settings(arguments, work), [progress])
+    trainer = make(settings(arguments, work, rows), [progress])
     trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
     if rows.evaluation is not None:
         trainer.evaluate()
