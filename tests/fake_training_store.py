@@ -199,6 +199,8 @@ class MemoryTraining:
 
     async def add_exposure(self, exposure: Exposure) -> None:
         self._check()
+        if (exposure.tenant, exposure.request_id) not in self._interactions:
+            return
         key = (exposure.tenant, exposure.experiment_id, exposure.request_id)
         if key in self._exposures:
             raise Conflict

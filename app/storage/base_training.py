@@ -88,7 +88,9 @@ class Experiments(Protocol):
         """The row that stands, and whether this call ended it: the first verdict stands. NotFound."""
         ...
 
-    async def add_exposure(self, exposure: Exposure) -> None: ...
+    async def add_exposure(self, exposure: Exposure) -> None:
+        """Once for a request, else Conflict; nothing for a request that is no more: its user was erased."""
+        ...
 
     async def outcomes(self, tenant: str, experiment_id: str) -> list[Outcome]:
         """Exposures in order of time, joined to selection, undo and latest feedback by request id."""

@@ -14,7 +14,7 @@ from app.errors import Conflict, NotFound
 from app.models import Experiment, Exposure, Outcome, Verdict
 from app.storage.database import Database
 from app.storage.rows_training import experiment_row, exposure_row, to_experiment, to_exposure
-from app.storage.tables import advances, feedback, selections
+from app.storage.tables import advances, feedback, interactions, selections
 from app.storage.tables_training import experiments, exposures
 
 _PAGE = 200
@@ -69,8 +69,14 @@ class SQLExperiments:
         return to_experiment(row), changed
 
     async def add_exposure(self, exposure: Exposure) -> None:
+        asked = select(interactions.c.id).where(
+            interactions.c.tenant == exposure.tenant, interactions.c.id == exposure.request_id
+        )
         async with self._database.write() as connection:
-            await connection.execute(insert(exposures), exposure_row(exposure))
+            # Held until the end: an erasure comes before it or after it.
+            held = await connection.execute(asked.with_for_update(read=True, key_share=True))
+            if held.first() is not None:
+                await connection.execute(insert(exposures), exposure_row(exposure))
 
     async def outcomes(self, tenant: str, experiment_id: str) -> list[Outcome]:
         ours = and_(exposures.c.tenant == tenant, exposures.c.experiment_id == experiment_id)

@@ -76,6 +76,7 @@ async def test_outcomes_join_what_was_said_by_request(store: Store) -> None:
         await store.add_interaction(an_interaction(exposure.request_id))
         await store.add_exposure(exposure)
     await store.add_exposure(an_exposure("r0", experiment_id="x2", user_id="bob"))
+    await store.add_interaction(an_interaction("r0", tenant="other"))
     await store.add_exposure(an_exposure("r0", tenant="other"))
     await store.add_selection(a_selection("r0"))
     await store.add_selection(a_selection("r1", hypothesis_id=None, option=None, free_text="a shed"))
@@ -93,18 +94,29 @@ async def test_outcomes_join_what_was_said_by_request(store: Store) -> None:
     ]
 
 
+async def test_nothing_is_kept_of_a_request_that_is_no_more(store: Store) -> None:
+    await store.add_interaction(an_interaction())
+    await store.erase_user("default", "ann")
+    await store.add_exposure(an_exposure())
+    assert await store.outcomes("default", "x1") == []
+    assert await store.list_users("default") == []
+
+
 async def test_a_request_is_exposed_once(store: Store) -> None:
+    await store.add_interaction(an_interaction())
     await store.add_exposure(an_exposure())
     with pytest.raises(Conflict):
         await store.add_exposure(an_exposure(arm="control"))
 
 
 async def test_erasure_takes_exposures_along(store: Store) -> None:
+    await store.add_interaction(an_interaction())
+    await store.add_interaction(an_interaction("r2", user_id="bob"))
     await store.add_exposure(an_exposure(shadow={"valid": True}))
     await store.add_exposure(an_exposure("r2", user_id="bob"))
     assert await store.list_users("default") == [("default", "ann"), ("default", "bob")]
     (held,) = (await store.export_user("default", "ann"))["exposures"]
     assert (held["experiment_id"], held["arm"], held["shadow"]) == ("x1", "candidate", {"valid": True})
     assert held["at"] == at(1).isoformat()
-    assert await store.erase_user("default", "ann") == {"exposures": 1}
+    assert await store.erase_user("default", "ann") == {"exposures": 1, "interactions": 1}
     assert [one.exposure.user_id for one in await store.outcomes("default", "x1")] == ["bob"]

@@ -80,6 +80,7 @@ class Loop:
                 shadow=figures,
                 milliseconds=1.0,
             )
+            await self.store.add_interaction(an_interaction(shadow.request_id))
             await self.store.add_exposure(shadow)
 
     async def canary(self, name: str) -> Experiment:
