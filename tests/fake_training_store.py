@@ -102,6 +102,8 @@ class MemoryTraining:
         for other in self._live(found) if after == "live" else ():
             self._move(other, "retired", at, f"{name} took its place")
         self._move(found, after, at, reason)
+        if after == "tainted":
+            self._adapter_users = {row for row in self._adapter_users if row[:2] != (tenant, name)}
         if gates is not None:
             self._adapters[name] = as_stored(replace(self._adapters[name], gates=gates))
         return self._adapters[name]

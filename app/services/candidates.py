@@ -50,6 +50,12 @@ class Candidates:
             return None
         lineage = lineage_of(job)
         adapter = await self._promotion.register(job.tenant, trained, job.task, lineage.told, lineage.users)
+        try:
+            lineage_of(job)
+        except Conflict as error:
+            # The erasure came between the first look and the row, which it has not seen.
+            await self._promotion.taint(job.tenant, adapter.name, error.detail)
+            raise
         if self._then == "register" or self._examiner is None or adapter.state != "registered":
             return adapter.name
         judged = await self.examine(job.tenant, adapter.name)

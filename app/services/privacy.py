@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -56,12 +57,15 @@ class Privacy:
         self._learned.touched(tenant)
         lines = await self._collector.erase(tenant, user_id)
         datasets = await self._trainer.erase(tenant, user_id)
+        # Once more: an adapter may have been registered from a dataset that held the user until now.
+        trained += await self._store.adapters_trained_on(tenant, alias(user_id))
+        late = await self._store.erase_user(tenant, user_id)
         self._ranking.forget(tenant, user_id)
         return {
             "user_id": user_id,
             "erased_at": datetime.now(UTC),
-            "rows": {table: count for table, count in rows.items() if count},
+            "rows": dict(Counter(rows) + Counter(late)),
             "training_files": {name: count for name, count in lines.items() if count},
             "datasets": datasets,
-            "adapters": [adapter.name for adapter in trained if adapter.state != "tainted"],
+            "adapters": sorted({adapter.name for adapter in trained if adapter.state != "tainted"}),
         }

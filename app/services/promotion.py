@@ -148,6 +148,10 @@ class Promotion:
             raise
         return experiment
 
+    async def taint(self, tenant: str, name: str, reason: str) -> Adapter:
+        """Never to be used again; what it was trained on is no more."""
+        return await self._move(await self._get(tenant, name), "tainted", reason)
+
     async def promote(self, tenant: str, name: str, *, forced: bool = False) -> Adapter:
         """Live at once, by hand; what was live is retired and its trials end at the next tick."""
         adapter = await self._get(tenant, name)

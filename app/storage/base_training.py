@@ -52,7 +52,8 @@ class Adapters(Protocol):
     ) -> Adapter:
         """To another state, all or nothing; NotFound, or Conflict where it stands in none of `allowed`.
 
-        What goes live retires what was live for that tenant and task, in the same transaction.
+        What goes live retires what was live for that tenant and task, in the same transaction. Of what is
+        tainted nobody needs to know any more whom it was trained on.
         """
         ...
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, RowMapping, Select, Update, insert, select, update
+from sqlalchemy import ColumnElement, RowMapping, Select, Update, and_, delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import Conflict, NotFound
@@ -80,6 +80,9 @@ class SQLAdapters:
             if after == "live":
                 await _retire_live(connection, to_adapter(found[0]), at)
             await _move(connection, found, after, at, reason)
+            if after == "tainted":
+                mine = and_(adapter_users.c.tenant == tenant, adapter_users.c.name == name)
+                await connection.execute(delete(adapter_users).where(mine))
             if gates is not None:
                 await connection.execute(_change(tenant, name).values(gates=dict(gates)))
             return to_adapter((await connection.execute(_adapter(tenant, name))).mappings().one())

@@ -20,6 +20,14 @@ async def make_live(store: Store, name: str, seconds: float = 1) -> None:
     await store.move_adapter("default", name, "live", allowed={"registered", "retired"}, at=at(seconds))
 
 
+async def test_whom_a_tainted_one_was_trained_on_is_forgotten(store: Store) -> None:
+    adapter = an_adapter()
+    await store.add_adapter(adapter, ["ann"])
+    await store.move_adapter("default", adapter.name, "tainted", allowed=["registered"], at=at(1))
+    assert await store.adapters_trained_on("default", "ann") == []
+    assert await store.list_users("default") == []
+
+
 async def test_what_is_added_is_found_in_its_tenant_alone(store: Store) -> None:
     added = an_adapter(lineage={"job": "j1", "records": ["r1"]}, created_at=at(0).astimezone())
     assert await store.add_adapter(added) == added
