@@ -107,7 +107,7 @@ def test_a_killed_run_goes_on_where_it_was_and_says_each_step_once(sft: Run) -> 
 def test_the_loss_falls(sft: Run, dpo: Run, kto: Run) -> None:
     for run in (sft, dpo, kto):
         assert run.losses[-1] < run.losses[0] / 2
-        assert run.card["first_loss"], run.card["last_loss"] == (run.losses[0], run.losses[-1])
+        assert (run.card["first_loss"], run.card["last_loss"]) == (run.losses[0], run.losses[-1])
     assert sft.card["eval_loss"] < sft.losses[0] / 2
 
 
