@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import itertools
 import shutil
+import sys
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -161,7 +162,7 @@ async def recorded(client: httpx.AsyncClient) -> Voices:
 
 
 def speaker(heard: Heard, voices: Voices) -> str:
-    """Whose recorded answer it is most like. In a batch a model rounds otherwise, hence not letter by letter."""
+    """Whose recorded answer it is most like: in a batch a model rounds otherwise, hence not to the letter."""
 
     def likeness(tenant: str) -> float:
         said = voices[tenant, heard.text]
@@ -224,7 +225,7 @@ async def test_a_server_killed_under_load_gets_its_adapters_back_before_they_are
 
     heard, back = await killed_under_load(client, server)
     with capsys.disabled():
-        print(f"\n{report(heard, voices)}")
+        sys.stdout.write(f"\n{report(heard, voices)}\n")
 
     for one in heard:
         assert one.adapter in (names[one.tenant], None)
