@@ -6,6 +6,7 @@ Four gates, each judged by itself, so that a refusal says all that is wrong at o
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -15,7 +16,13 @@ from numpy.typing import NDArray
 
 LEAST_ROWS = 20
 """Held-out rows below which no interval means anything."""
+LEAST_VOICES = 8
+"""Resampled as wholes: with fewer an interval over them says more than it knows."""
 SURE = 0.95
+_NORMAL = 1.959964
+"""The quantile of the normal distribution that goes with SURE."""
+_BLOCK = 4
+"""Rows in a row, about two threads of two rounds: what is asked in one go is alike."""
 _RESAMPLES = 2_000
 MOST_DRIFT = 0.05
 """Nats by which trainer and server may differ on a token, on average."""
@@ -27,7 +34,7 @@ _LONGEST_WORDS = 400
 _REPEATS = 8
 """A JSON answer of five hypotheses says some words five times."""
 
-Figures = Mapping[str, float | int | None]
+Figures = Mapping[str, float | int | str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,15 +108,21 @@ def better_offline(candidate: Sequence[Scored], live: Sequence[Scored], seed: in
 
     Paired bootstrap over users (Efron and Tibshirani 1993, chapter 8): both intervals must lie above
     zero, that of the gain in NLL and, where there are pairs enough, that of picked-over-rejected accuracy.
+    With fewer than LEAST_VOICES users the rows are resampled, in blocks: then `resampled` is "rows", and
+    the figures speak of these users and of no others.
     """
     if len(candidate) != len(live) or len(candidate) < LEAST_ROWS:
-        few = f"{len(candidate)} held-out rows; {LEAST_ROWS} are needed"
-        return Gate("offline", passed=False, figures={"rows": len(candidate)}, reason=few)
-    groups = [row.group for row in candidate]
+        return _too_few(len(candidate), f"{LEAST_ROWS} are needed")
+    resampled, groups = _voices(candidate)
+    if len(set(groups)) < LEAST_VOICES:
+        return _too_few(
+            len(candidate), f"of fewer than {LEAST_VOICES} users {LEAST_VOICES * _BLOCK} are needed"
+        )
     gain = np.array([was.nll - now.nll for now, was in zip(candidate, live, strict=True)])
     low, high = _interval(gain, groups, seed)
-    figures: dict[str, float | int | None] = {
+    figures: dict[str, float | int | str | None] = {
         "rows": len(candidate),
+        "resampled": resampled,
         "nll": float(np.mean([row.nll for row in candidate])),
         "nll_live": float(np.mean([row.nll for row in live])),
         "nll_gain": float(gain.mean()),
@@ -123,8 +136,9 @@ def better_offline(candidate: Sequence[Scored], live: Sequence[Scored], seed: in
         if now.margin is not None and was.margin is not None
     ]
     figures["pairs"] = len(pairs)
-    if len(pairs) >= LEAST_ROWS:
-        reasons += _accuracy(pairs, figures, seed)
+    _, voices = _voices([now for now, _ in pairs])
+    if len(pairs) >= LEAST_ROWS and len(set(voices)) >= LEAST_VOICES:
+        reasons += _accuracy(pairs, voices, figures, seed)
     return Gate("offline", passed=not reasons, figures=figures, reason="; ".join(reasons))
 
 
@@ -196,12 +210,32 @@ def no_red_flags(candidate: Sequence[Answered]) -> Gate:
     return Gate("red_flags", passed=not reasons, figures=figures, reason="; ".join(reasons))
 
 
+def _too_few(rows: int, needed: str) -> Gate:
+    return Gate("offline", passed=False, figures={"rows": rows}, reason=f"{rows} held-out rows; {needed}")
+
+
+def _voices(rows: Sequence[Scored]) -> tuple[str, list[str]]:
+    """What is resampled, and for each row what it is resampled with: its user, or its block."""
+    users = [row.group for row in rows]
+    if len(set(users)) >= LEAST_VOICES:
+        return "users", users
+    places: Counter[str] = Counter()
+    blocks = []
+    for user in users:
+        blocks.append(f"{user} {places[user] // _BLOCK}")
+        places[user] += 1
+    return "rows", blocks
+
+
 def _accuracy(
-    pairs: Sequence[tuple[Scored, Scored]], figures: dict[str, float | int | None], seed: int
+    pairs: Sequence[tuple[Scored, Scored]],
+    voices: Sequence[str],
+    figures: dict[str, float | int | str | None],
+    seed: int,
 ) -> list[str]:
     now = np.array([float((candidate.margin or 0.0) > 0) for candidate, _ in pairs])
     was = np.array([float((live.margin or 0.0) > 0) for _, live in pairs])
-    low, high = _interval(now - was, [candidate.group for candidate, _ in pairs], seed)
+    low, high = _interval(now - was, voices, seed)
     figures |= {
         "accuracy": float(now.mean()),
         "accuracy_live": float(was.mean()),
@@ -215,14 +249,31 @@ def _accuracy(
 
 
 def _interval(values: NDArray[np.float64], groups: Sequence[str], seed: int) -> tuple[float, float]:
-    """The bootstrap interval of the mean, groups drawn as wholes."""
+    """The bootstrap interval of the mean, groups drawn as wholes, widened as Student's is for so few."""
     names, index = np.unique(groups, return_inverse=True)
     sums = np.bincount(index, weights=values, minlength=len(names))
     sizes = np.bincount(index, minlength=len(names))
     drawn = np.random.default_rng(seed).integers(0, len(names), (_RESAMPLES, len(names)))
     means = sums[drawn].sum(axis=1) / sizes[drawn].sum(axis=1)
     low, high = np.quantile(means, [(1 - SURE) / 2, (1 + SURE) / 2])
-    return float(low), float(high)
+    mean, wider = values.mean(), _wider(len(names))
+    return float(mean - wider * (mean - low)), float(mean + wider * (high - mean))
+
+
+def _wider(groups: int) -> float:
+    """By how much a bootstrap interval of so few groups is too narrow (Efron and Tibshirani 1993, 12.2).
+
+    Its variance divides by n, and it takes the normal quantile z for Student's, which is here the first
+    terms of its expansion in 1/(n - 1) (Abramowitz and Stegun 1964, 26.7.5); right to 0.1 % from n = 8 on.
+    """
+    z, free = _NORMAL, groups - 1
+    student = (
+        z
+        + (z**3 + z) / (4 * free)
+        + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * free**2)
+        + (3 * z**7 + 19 * z**5 + 17 * z**3 - 15 * z) / (384 * free**3)
+    )
+    return student / z * math.sqrt(groups / free)
 
 
 def _drift(pairs: Sequence[tuple[Sequence[float], Sequence[float]]]) -> float:

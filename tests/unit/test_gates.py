@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -79,14 +80,40 @@ def test_many_rows_of_one_user_are_one_voice() -> None:
     assert not better_offline(candidate, live).passed
 
 
-def test_chance_passes_no_more_often_than_it_may() -> None:
+@pytest.mark.parametrize(("users", "rows_"), [(1, 40), (3, 40), (8, 40), (40, 40), (3, 120)])
+def test_chance_passes_no_more_often_than_it_may(users: int, rows_: int) -> None:
     generator = np.random.default_rng(3)
+    runs = 500
     passed = 0
-    for seed in range(200):
-        live = [Scored(f"u{i}", float(generator.normal(2, 0.5))) for i in range(40)]
-        candidate = [Scored(f"u{i}", float(generator.normal(2, 0.5))) for i in range(40)]
+    for seed in range(runs):
+        live, candidate = (
+            [Scored(f"u{i % users}", nll) for i, nll in enumerate(generator.normal(2, 0.5, rows_))]
+            for _ in range(2)
+        )
         passed += better_offline(candidate, live, seed).passed
-    assert passed <= 13  # 2.5 % are expected on this side; 13 of 200 would be beaten once in 1,000 runs
+    assert passed <= 24  # 2.5 % are expected on this side; 24 of 500 would be beaten once in 1,000 runs
+
+
+def test_with_few_users_rows_are_resampled_and_it_is_said() -> None:
+    def better(users: int, count: int) -> Gate:
+        live = [Scored(f"u{i % users}", 2.0 + i / 100) for i in range(count)]
+        return better_offline([Scored(row.group, row.nll - 0.3) for row in live], live)
+
+    assert better(1, 32).passed
+    assert [better(users, 40).figures["resampled"] for users in (1, 3, 8, 40)] == ["rows"] * 2 + ["users"] * 2
+    few = better(1, 24)
+    assert not few.passed
+    assert "32 are needed" in few.reason
+
+
+def test_the_interval_is_student_s_where_groups_are_few() -> None:
+    values = np.random.default_rng(5).normal(0.0, 1.0, 8)
+    live = [Scored(f"u{i % 8}", 2.0) for i in range(24)]
+    candidate = [Scored(row.group, 2.0 - float(values[i % 8])) for i, row in enumerate(live)]
+    figures = better_offline(candidate, live).figures
+    half = 2.3646 * float(values.std(ddof=1)) / 8**0.5
+    width = figures["nll_gain_high"] - figures["nll_gain_low"]  # type: ignore[operator]
+    assert 0.85 < width / (2 * half) < 1.15
 
 
 def test_the_same_tokens_and_probabilities_pass_parity() -> None:
