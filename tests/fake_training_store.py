@@ -93,20 +93,31 @@ class MemoryTraining:
         at: datetime,
         reason: str = "",
         gates: Mapping[str, Any] | None = None,
+        instead_of: str | None = None,
     ) -> Adapter:
         found = await self.get_adapter(tenant, name)
         if found is None:
             raise NotFound
         if found.state not in allowed:
             raise Conflict
-        for other in self._live(found) if after == "live" else ():
-            self._move(other, "retired", at, f"{name} took its place")
+        if after == "live":
+            self._oust(found, instead_of, at)
         self._move(found, after, at, reason)
         if after == "tainted":
             self._adapter_users = {row for row in self._adapter_users if row[:2] != (tenant, name)}
         if gates is not None:
             self._adapters[name] = as_stored(replace(self._adapters[name], gates=gates))
         return self._adapters[name]
+
+    def _oust(self, successor: Adapter, instead_of: str | None, at: datetime) -> None:
+        live = self._live(successor)
+        if instead_of is not None and [one.name for one in live] != [instead_of]:
+            raise Conflict
+        for other in live:
+            if instead_of is None:
+                self._move(other, "retired", at, f"{successor.name} took its place")
+            else:
+                self._move(other, "rolled_back", at, f"taken back, {successor.name} is live again")
 
     def _move(self, adapter: Adapter, after: AdapterState, at: datetime, reason: str) -> None:
         self._adapters[adapter.name] = replace(adapter, state=after)
@@ -151,13 +162,22 @@ class MemoryTraining:
         }
         return len(doomed)
 
-    async def add_experiment(self, experiment: Experiment) -> None:
+    async def add_experiment(self, experiment: Experiment, load_from: AdapterState | None = None) -> None:
         self._check()
         place = (experiment.tenant, experiment.task, "running")
         held = {(one.tenant, one.task, one.verdict) for one in self._experiments.values()}
         key = (experiment.tenant, experiment.id)
         if key in self._experiments or (experiment.verdict == "running" and place in held):
             raise Conflict
+        if load_from is not None:
+            await self.move_adapter(
+                experiment.tenant,
+                experiment.candidate,
+                "loaded",
+                allowed=(load_from,),
+                at=experiment.started_at,
+                reason=experiment.reason,
+            )
         self._experiments[key] = as_stored(experiment)
 
     async def get_experiment(self, tenant: str, experiment_id: str) -> Experiment | None:

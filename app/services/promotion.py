@@ -59,14 +59,16 @@ class Promotion:
         outputs: Path,
         *,
         alpha: float = 0.05,
+        share: float = 0.2,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         """`outputs`: where trained adapters stand, a directory for each tenant.
 
-        `alpha`: the chance that a trial promotes what is no better.
+        `alpha`: the chance that a trial promotes what is no better; `share` of the users get a candidate.
+        Both where whoever starts the trial names none.
         """
         self._store, self._publisher, self._outputs = store, publisher, outputs
-        self._alpha, self._now = alpha, now
+        self._alpha, self._share, self._now = alpha, share, now
 
     async def adapters(self, tenant: str, task: str | None = None) -> list[Adapter]:
         """Oldest first."""
@@ -112,13 +114,20 @@ class Promotion:
         )
 
     async def start_canary(
-        self, tenant: str, name: str, share: float, *, forced: bool = False, alpha: float | None = None
+        self,
+        tenant: str,
+        name: str,
+        share: float | None = None,
+        *,
+        forced: bool = False,
+        alpha: float | None = None,
     ) -> Experiment:
         """Load it, then shadow, then `share` of the users; the experiment, in its shadow phase.
 
         `forced` lets pass what the gates did not, and is written into the adapter's history. Conflict for
         an adapter that may not, and while another trial of this tenant and task runs.
         """
+        share = self._share if share is None else share
         if not LEAST_SHARE <= share <= MOST_SHARE:
             raise InvalidInput(f"share: between {LEAST_SHARE} and {MOST_SHARE}")
         adapter = await self._get(tenant, name)
@@ -127,7 +136,6 @@ class Promotion:
             raise Conflict(f"another trial of {adapter.task} runs")
         reason = "on trial, forced past the gates" if forced else "on trial"
         live = await self._live(tenant, adapter.task)
-        await self._move(adapter, "loaded", reason)
         experiment = Experiment(
             id=uuid.uuid4().hex,
             tenant=tenant,
@@ -136,16 +144,12 @@ class Promotion:
             candidate=name,
             phase="shadow",
             share=share,
-            alpha=alpha or self._alpha,
+            alpha=self._alpha if alpha is None else alpha,
             verdict="running",
             reason=reason,
             started_at=self._now(),
         )
-        try:
-            await self._store.add_experiment(experiment)
-        except Conflict:
-            await self._move(await self._get(tenant, name), adapter.state, "another trial was quicker")
-            raise
+        await self._store.add_experiment(experiment, load_from=adapter.state)
         return experiment
 
     async def taint(self, tenant: str, name: str, reason: str) -> Adapter:
@@ -183,9 +187,7 @@ class Promotion:
         if before is None:
             await self._move(taken, "rolled_back", "by hand")
             return None
-        restored = await self._move(before, "live", f"{taken.name} was taken back")
-        await self._move(await self._get(taken.tenant, taken.name), "rolled_back", "by hand")
-        return restored
+        return await self._move(before, "live", f"{taken.name} was taken back", instead_of=taken.name)
 
     def _refuse(self, adapter: Adapter, allowed: frozenset[AdapterState], *, forced: bool) -> None:
         if adapter.state in allowed or (forced and adapter.state in _PAST_GATES | _SHOWN):
@@ -198,10 +200,18 @@ class Promotion:
         last = [(await self._store.adapter_moves(live.tenant, one.name))[-1].at for one in retired]
         return max(zip(last, retired, strict=True), key=lambda pair: pair[0])[1] if retired else None
 
-    async def _move(self, adapter: Adapter, after: AdapterState, reason: str) -> Adapter:
+    async def _move(
+        self, adapter: Adapter, after: AdapterState, reason: str, instead_of: str | None = None
+    ) -> Adapter:
         """From where it was seen, and from nowhere else."""
         return await self._store.move_adapter(
-            adapter.tenant, adapter.name, after, allowed=(adapter.state,), at=self._now(), reason=reason
+            adapter.tenant,
+            adapter.name,
+            after,
+            allowed=(adapter.state,),
+            at=self._now(),
+            reason=reason,
+            instead_of=instead_of,
         )
 
     async def _get(self, tenant: str, name: str) -> Adapter:

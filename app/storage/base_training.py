@@ -49,10 +49,12 @@ class Adapters(Protocol):
         at: datetime,
         reason: str = "",
         gates: Mapping[str, Any] | None = None,
+        instead_of: str | None = None,
     ) -> Adapter:
         """To another state, all or nothing; NotFound, or Conflict where it stands in none of `allowed`.
 
-        What goes live retires what was live for that tenant and task, in the same transaction. Of what is
+        What goes live retires what was live for that tenant and task, in the same transaction; with
+        `instead_of` that is rolled back, and it is a Conflict where another than this one is live. Of what is
         tainted nobody needs to know any more whom it was trained on.
         """
         ...
@@ -67,8 +69,12 @@ class Adapters(Protocol):
 
 
 class Experiments(Protocol):
-    async def add_experiment(self, experiment: Experiment) -> None:
-        """Conflict where one is running for that tenant and task."""
+    async def add_experiment(self, experiment: Experiment, load_from: AdapterState | None = None) -> None:
+        """Conflict where one is running for that tenant and task.
+
+        `load_from`: its candidate goes from this state to loaded in the same transaction, for the reason of
+        the experiment; NotFound, or Conflict where it stands in another.
+        """
         ...
 
     async def get_experiment(self, tenant: str, experiment_id: str) -> Experiment | None: ...

@@ -69,17 +69,13 @@ class SQLAdapters:
         at: datetime,
         reason: str = "",
         gates: Mapping[str, Any] | None = None,
+        instead_of: str | None = None,
     ) -> Adapter:
         async with self._database.write() as connection:
-            await take_turn(connection, f"adapters of {tenant}")
-            found = await _hold(connection, adapters.c.tenant == tenant, adapters.c.name == name)
-            if not found:
-                raise NotFound(f"there is no adapter {name}")
-            if found[0]["state"] not in allowed:
-                raise Conflict(f"{name} is {found[0]['state']}, and cannot become {after}")
+            found = await hold_adapter(connection, tenant, name, after, allowed)
             if after == "live":
-                await _retire_live(connection, to_adapter(found[0]), at)
-            await _move(connection, found, after, at, reason)
+                await _oust(connection, to_adapter(found[0]), instead_of, at)
+            await move_held(connection, found, after, at, reason)
             if after == "tainted":
                 mine = and_(adapter_users.c.tenant == tenant, adapter_users.c.name == name)
                 await connection.execute(delete(adapter_users).where(mine))
@@ -115,8 +111,25 @@ async def taint_adapters(connection: AsyncConnection, tenant: str, user_id: str,
         adapters.c.state != "tainted",
         adapters.c.name.in_(_trained_on(tenant, user_id)),
     )
-    await _move(connection, found, "tainted", at, "a user whose records it was trained on was erased")
+    await move_held(connection, found, "tainted", at, "a user whose records it was trained on was erased")
     return len(found)
+
+
+async def hold_adapter(
+    connection: AsyncConnection,
+    tenant: str,
+    name: str,
+    after: AdapterState,
+    allowed: Collection[AdapterState],
+) -> Sequence[RowMapping]:
+    """Its row, locked until the end; NotFound, or Conflict where it stands in none of `allowed`."""
+    await take_turn(connection, f"adapters of {tenant}")
+    found = await _hold(connection, adapters.c.tenant == tenant, adapters.c.name == name)
+    if not found:
+        raise NotFound(f"there is no adapter {name}")
+    if found[0]["state"] not in allowed:
+        raise Conflict(f"{name} is {found[0]['state']}, and cannot become {after}")
+    return found
 
 
 async def _hold(connection: AsyncConnection, *where: ColumnElement[bool]) -> Sequence[RowMapping]:
@@ -125,7 +138,9 @@ async def _hold(connection: AsyncConnection, *where: ColumnElement[bool]) -> Seq
     return (await connection.execute(statement)).mappings().all()
 
 
-async def _retire_live(connection: AsyncConnection, successor: Adapter, at: datetime) -> None:
+async def _oust(
+    connection: AsyncConnection, successor: Adapter, instead_of: str | None, at: datetime
+) -> None:
     found = await _hold(
         connection,
         adapters.c.tenant == successor.tenant,
@@ -133,12 +148,18 @@ async def _retire_live(connection: AsyncConnection, successor: Adapter, at: date
         adapters.c.state == "live",
         adapters.c.name != successor.name,
     )
-    await _move(connection, found, "retired", at, f"{successor.name} took its place")
+    if instead_of is None:
+        await move_held(connection, found, "retired", at, f"{successor.name} took its place")
+    elif [row["name"] for row in found] == [instead_of]:
+        await move_held(connection, found, "rolled_back", at, f"taken back, {successor.name} is live again")
+    else:
+        raise Conflict(f"{instead_of} is not live any more")
 
 
-async def _move(
+async def move_held(
     connection: AsyncConnection, held: Sequence[RowMapping], after: AdapterState, at: datetime, reason: str
 ) -> None:
+    """What `hold_adapter` gave, to another state; how it came there is kept."""
     for row in held:
         tenant, name, before = row["tenant"], row["name"], row["state"]
         await connection.execute(_change(tenant, name).values(state=after))

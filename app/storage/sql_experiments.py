@@ -11,9 +11,10 @@ from sqlalchemy import ColumnElement, Select, Table, Update, and_, insert, selec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from app.errors import Conflict, NotFound
-from app.models import Experiment, Exposure, Outcome, Verdict
+from app.models import AdapterState, Experiment, Exposure, Outcome, Verdict
 from app.storage.database import Database
 from app.storage.rows_training import experiment_row, exposure_row, to_experiment, to_exposure
+from app.storage.sql_adapters import hold_adapter, move_held
 from app.storage.tables import advances, feedback, interactions, selections
 from app.storage.tables_training import experiments, exposures
 
@@ -25,8 +26,12 @@ class SQLExperiments:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def add_experiment(self, experiment: Experiment) -> None:
+    async def add_experiment(self, experiment: Experiment, load_from: AdapterState | None = None) -> None:
+        name, at, reason = experiment.candidate, experiment.started_at, experiment.reason
         async with self._database.write() as connection:
+            if load_from is not None:
+                held = await hold_adapter(connection, experiment.tenant, name, "loaded", (load_from,))
+                await move_held(connection, held, "loaded", at, reason)
             await connection.execute(insert(experiments), experiment_row(experiment))
 
     async def get_experiment(self, tenant: str, experiment_id: str) -> Experiment | None:

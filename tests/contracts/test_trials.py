@@ -19,7 +19,7 @@ from app.services.promotion import Promotion
 from app.services.shadowing import ShadowRules
 from app.storage.base import Store
 from tests.fakes import MemoryStore
-from tests.nouns import NOON, a_selection, an_adapter, an_exposure, an_interaction
+from tests.nouns import NOON, a_selection, an_adapter, an_experiment, an_exposure, an_interaction
 
 OLD, NEW, THIRD = (f"hypotheses-00000000000{letter}" for letter in "abc")
 PASSED = GateReport((Gate("offline", passed=True, figures={"nll_gain": 0.2}),))
@@ -169,6 +169,21 @@ async def test_one_trial_at_a_time_and_the_second_leaves_no_trace(loop: Loop) ->
     done = await asyncio.gather(*starts, return_exceptions=True)
     assert [type(one) for one in done if isinstance(one, Exception)] == [Conflict]
     assert sorted([await loop.state(OLD), await loop.state(NEW)]) == ["gated", "loaded"]
+    tracks = [(await loop.promotion.track("default", name)).moves for name in (OLD, NEW)]
+    assert sorted(len(moves) for moves in tracks) == [1, 2]
+
+
+async def test_a_trial_and_its_candidate_begin_in_one_step(loop: Loop) -> None:
+    """Whoever is killed in between leaves neither."""
+    await loop.gated(OLD, NEW)
+    await loop.store.add_experiment(an_experiment("x9", candidate=OLD))
+    with pytest.raises(Conflict):
+        await loop.store.add_experiment(an_experiment("x8", candidate=NEW), load_from="gated")
+    assert await loop.state(NEW) == "gated"
+    await loop.store.end_experiment("default", "x9", "stopped", "", loop.now())
+    with pytest.raises(Conflict):
+        await loop.store.add_experiment(an_experiment("x8", candidate=NEW), load_from="registered")
+    assert await loop.store.get_experiment("default", "x8") is None
 
 
 async def test_other_tenants_see_nothing_of_it(loop: Loop) -> None:
@@ -301,6 +316,27 @@ async def test_a_rollback_restores_what_was_live_before(loop: Loop) -> None:
     assert (restored.name, await loop.state(OLD), await loop.state(NEW)) == (OLD, "live", "rolled_back")
     with pytest.raises(Conflict):
         await loop.promotion.rollback("default", "hypotheses", NEW)
+
+
+async def test_a_kill_in_a_rollback_leaves_nothing_half_taken_back(loop: Loop) -> None:
+    """In one step: what is taken back is at no moment retired, from where it would be restored."""
+    await loop.gated(OLD, NEW)
+    for name in (OLD, NEW):
+        await loop.promotion.promote("default", name)
+    await loop.promotion.rollback("default", "hypotheses")
+    moves = (await loop.promotion.track("default", NEW)).moves
+    assert [move.after for move in moves] == ["gated", "live", "rolled_back"]
+
+
+async def test_a_rollback_takes_back_what_it_saw_and_nothing_else(loop: Loop) -> None:
+    await loop.gated(OLD, NEW, THIRD)
+    for name in (OLD, NEW, THIRD):
+        await loop.promotion.promote("default", name)
+    with pytest.raises(Conflict):
+        await loop.store.move_adapter(
+            "default", OLD, "live", allowed=("retired",), at=loop.now(), instead_of=NEW
+        )
+    assert [await loop.state(name) for name in (OLD, NEW, THIRD)] == ["retired", "retired", "live"]
 
 
 async def test_a_tainted_one_is_not_restored(loop: Loop) -> None:
