@@ -55,7 +55,9 @@ async def open_adapters(
         registry=registry,
         reconciler=reconciler,
         arms=Arms(store, reconciler.ready) if replicas else None,
-        promotion=Promotion(store, registry, outputs, alpha=settings.experiment_alpha),
+        promotion=Promotion(
+            store, registry, outputs, alpha=settings.experiment_alpha, share=settings.canary_share
+        ),
         canaries=Canaries(store, reconciler.ready, _trial_rules(settings)),
         examiner=_examiner(settings, replicas, stack),
     )

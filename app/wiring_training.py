@@ -57,7 +57,6 @@ def open_training(
         desk,
         adapters.examiner,
         then=settings.after_training,
-        share=settings.canary_share,
     )
     return TrainingRooms(trainer, desk, runner, candidates)
 

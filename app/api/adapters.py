@@ -38,8 +38,8 @@ class RegisterBody(Body):
 
 
 class CanaryBody(Body):
-    model_config = ConfigDict(json_schema_extra={"examples": [{"share": 0.5}]})
-    share: Share = 0.5
+    model_config = ConfigDict(json_schema_extra={"examples": [{"share": 0.2}]})
+    share: Share | None = Field(None, description="Absent: CANARY_SHARE")
     forced: bool = Field(False, description="Past the gates; needs the scope admin, and is written down")
 
 

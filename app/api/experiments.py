@@ -23,11 +23,16 @@ Share = Annotated[float, Field(ge=LEAST_SHARE, le=MOST_SHARE, description="Of th
 
 class ExperimentBody(Body):
     model_config = ConfigDict(
-        json_schema_extra={"examples": [{"candidate": "hypotheses-5f3c0f9a1b2c", "share": 0.5}]}
+        json_schema_extra={"examples": [{"candidate": "hypotheses-5f3c0f9a1b2c", "share": 0.2}]}
     )
     candidate: Name
-    share: Share = 0.5
-    alpha: float = Field(0.05, gt=0, le=0.2, description="The chance that it promotes what is no better")
+    share: Share | None = Field(None, description="Absent: CANARY_SHARE")
+    alpha: float | None = Field(
+        None,
+        gt=0,
+        le=0.2,
+        description="The chance that it promotes what is no better; absent: EXPERIMENT_ALPHA",
+    )
     forced: bool = Field(False, description="Past the gates; needs the scope admin, and is written down")
 
 

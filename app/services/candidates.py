@@ -35,11 +35,10 @@ class Candidates:
         examiner: Examiner | None,
         *,
         then: Then = "canary",
-        share: float = 0.2,
     ) -> None:
-        """`examiner` is None where no server can load adapters; `share` of the users get a candidate."""
+        """`examiner` is None where no server can load adapters."""
         self._store, self._promotion, self._desk = store, promotion, desk
-        self._examiner, self._then, self._share = examiner, then, share
+        self._examiner, self._then = examiner, then
 
     async def finish(self, job: TrainingJob, trained: Path) -> str | None:
         """Register what a job left and send it on its way; its name, None for a merged model.
@@ -61,7 +60,7 @@ class Candidates:
         judged = await self.examine(job.tenant, adapter.name)
         if self._then == "canary" and judged.state == "gated":
             try:
-                await self._promotion.start_canary(job.tenant, adapter.name, self._share)
+                await self._promotion.start_canary(job.tenant, adapter.name)
             except Conflict as error:
                 log.warning("%s waits, gated: %s", adapter.name, error.detail)
         return adapter.name

@@ -98,6 +98,19 @@ async def test_past_the_gates_by_an_admin_s_force_alone(client: httpx.AsyncClien
     assert "forced" in history["moves"][-1]["reason"]
 
 
+@pytest.mark.parametrize("door", ["/v1/experiments", "/v1/adapters/{name}/canary"])
+async def test_share_and_alpha_are_the_settings_where_none_is_named(tmp_path: Path, door: str) -> None:
+    write_adapter(tmp_path / "adapters" / "trained" / "default" / "monday", base_model_name_or_path=MODEL)
+    settings = settings_in(
+        tmp_path, adapters_dir=str(tmp_path / "adapters"), canary_share=0.15, experiment_alpha=0.01
+    )
+    async with running(settings) as client:
+        name = (await client.post("/v1/adapters", json={"path": "monday"})).json()["name"]
+        body = {"forced": True} | ({"candidate": name} if door == "/v1/experiments" else {})
+        started = (await client.post(door.format(name=name), json=body)).json()
+    assert (started["share"], started["alpha"]) == (0.15, 0.01)
+
+
 async def test_an_experiment_is_read_at_any_moment(client: httpx.AsyncClient) -> None:
     name = await registered(client)
     body = {"candidate": name, "share": 0.2, "alpha": 0.1, "forced": True}
