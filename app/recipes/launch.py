@@ -19,13 +19,17 @@ from app.recipes.arguments import parse
 
 A = TypeVar("A")
 
+_ENVIRONMENT = {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
+"""Read by the libraries when they are imported, which is later."""
+
 
 def launch(kind: type[A], recipe: Callable[[A, Path], None], script: str) -> None:
     """Run `recipe` with its arguments and the directory of its configuration, then exit."""
     try:
         arguments, job_dir = read(kind, Path(script), sys.argv[1:])
-        # Nothing about these runs goes to anybody: no telemetry, no progress bars for no terminal.
-        os.environ.update(HF_HUB_DISABLE_TELEMETRY="1", TOKENIZERS_PARALLELISM="false")
+        os.environ.update(_ENVIRONMENT)
+        if not sys.stderr.isatty():
+            os.environ.update(HF_HUB_DISABLE_PROGRESS_BARS="1", HF_DATASETS_DISABLE_PROGRESS_BARS="1")
         recipe(arguments, job_dir)
     except InvalidInput as fault:
         sys.exit(_refusal(script, fault.detail))
