@@ -58,7 +58,7 @@ async def open_adapters(
         promotion=Promotion(
             store, registry, outputs, alpha=settings.experiment_alpha, share=settings.canary_share
         ),
-        canaries=Canaries(store, reconciler.ready, _trial_rules(settings)),
+        canaries=Canaries(store, reconciler.ready, _trial_rules(settings), why_not=reconciler.why_not),
         examiner=_examiner(settings, replicas, stack),
     )
 

@@ -18,6 +18,7 @@ from app.models import (
     Experiment,
     Exposure,
     Feedback,
+    Interaction,
     Outcome,
     Selection,
     TrainingJob,
@@ -36,6 +37,7 @@ class MemoryTraining:
     _selections: dict[Key, Selection]
     _advances: dict[Key, Advance]
     _feedback: dict[Key, Feedback]
+    _interactions: dict[Key, Interaction]
 
     def __init__(self) -> None:
         self._adapters: dict[str, Adapter] = {}
@@ -200,7 +202,8 @@ class MemoryTraining:
         if (found.verdict, found.phase) != ("running", "shadow"):
             raise Conflict
         since = f"canary since {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-        self._experiments[tenant, experiment_id] = replace(found, phase="canary", reason=since)
+        begun = as_stored(replace(found, phase="canary", reason=since, canary_since=at))
+        self._experiments[tenant, experiment_id] = begun
         return self._experiments[tenant, experiment_id]
 
     async def end_experiment(
@@ -228,15 +231,21 @@ class MemoryTraining:
             raise Conflict
         self._exposures[key] = as_stored(exposure)
 
-    async def outcomes(self, tenant: str, experiment_id: str) -> list[Outcome]:
+    async def outcomes(
+        self, tenant: str, experiment_id: str, within: timedelta | None = None
+    ) -> list[Outcome]:
         self._check()
         ours = [row for key, row in self._exposures.items() if key[:2] == (tenant, experiment_id)]
-        return [self._outcome(row) for row in sorted(ours, key=lambda row: (row.at, row.request_id))]
+        return [self._outcome(row, within) for row in sorted(ours, key=lambda row: (row.at, row.request_id))]
 
-    def _outcome(self, exposure: Exposure) -> Outcome:
+    def _outcome(self, exposure: Exposure, within: timedelta | None) -> Outcome:
         about = (exposure.tenant, exposure.request_id)
+        until = datetime.max.replace(tzinfo=UTC) if within is None else exposure.at + within
         picked = self._selections.get(about)
-        rated = [one for one in self._feedback.values() if (one.tenant, one.request_id) == about]
+        if picked is not None and picked.created_at > until:
+            picked = None
+        said = [one for one in self._feedback.values() if (one.tenant, one.request_id) == about]
+        rated = [one for one in said if one.created_at <= until]
         latest = max(rated, key=lambda one: one.created_at, default=None)
         return Outcome(
             exposure=exposure,
@@ -244,6 +253,8 @@ class MemoryTraining:
             none_fitted=picked is not None and picked.hypothesis_id is None,
             undone=any(
                 (one.tenant, one.request_id, one.outcome) == (*about, "undone")
+                and one.settled_at is not None
+                and one.settled_at <= until
                 for one in self._advances.values()
             ),
             rating=latest.rating if latest else None,

@@ -82,6 +82,8 @@ class Experiment:
     reason: str
     started_at: datetime
     ended_at: datetime | None = None
+    canary_since: datetime | None = None
+    """When it went on to the users; None in the shadow phase."""
 
 
 ArmName = Literal["control", "candidate"]

@@ -11,10 +11,10 @@ import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
-from app.errors import Conflict, NotFound, StorageError
+from app.errors import Conflict, NotFound, ServiceError, StorageError
 from app.models import Adapter, AdapterState, Experiment, Outcome, Verdict
 from app.services import experiments, shadowing
 from app.services.experiments import Reading, Rules
@@ -59,9 +59,10 @@ class Canaries:
         ready: Callable[[str], bool],
         rules: TrialRules | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        why_not: Callable[[str], str] = lambda name: f"{name} is not ready",
     ) -> None:
-        """`ready`: is the adapter on every replica?"""
-        self._store, self._ready, self._now = store, ready, now
+        """`ready`: is the adapter on every replica? `why_not`: in words, where it is not."""
+        self._store, self._ready, self._why_not, self._now = store, ready, why_not, now
         self._rules = rules or TrialRules()
 
     async def recent(self, tenant: str, limit: int = 100) -> list[Experiment]:
@@ -78,7 +79,7 @@ class Canaries:
     async def tick(self) -> list[Experiment]:
         """Take every running experiment as far as its figures allow; those that changed."""
         running = await self._store.list_experiments(None, "running", _AT_ONCE)
-        steps = [await self._step(experiment, self._now()) for experiment in running]
+        steps = [await self._guarded(experiment) for experiment in running]
         return [changed for changed in steps if changed is not None]
 
     @asynccontextmanager
@@ -93,14 +94,26 @@ class Canaries:
                 await task
 
     async def watch(self, seconds: float) -> None:
-        """Tick for ever, so many seconds apart; while the database is away the log says so."""
+        """Tick for ever, so many seconds apart; where that cannot be, the log says why."""
         while True:
             try:
                 for one in await self.tick():
                     log.info("experiment %s of %s: %s, %s", one.id, one.candidate, one.verdict, one.reason)
             except StorageError as error:
                 log.warning("experiments are not read: %s", error.detail)
+            except Exception:
+                log.exception("experiments could not be read")
             await asyncio.sleep(seconds)
+
+    async def _guarded(self, experiment: Experiment) -> Experiment | None:
+        """One that cannot be read holds up no other."""
+        try:
+            return await self._step(experiment, self._now())
+        except ServiceError as error:
+            log.warning("experiment %s is not read: %s", experiment.id, error.detail)
+        except Exception:
+            log.exception("experiment %s could not be read", experiment.id)
+        return None
 
     async def _step(self, experiment: Experiment, now: datetime) -> Experiment | None:
         try:
@@ -123,9 +136,19 @@ class Canaries:
             return await self._end(experiment, "rolled_back", "rolled_back", shadow.reason, now)
         if candidate.state == "loaded":
             if shadow.verdict == "running" or not self._ready(candidate.name):
-                return None
+                return await self._wait(experiment, shadow, now)
             await self._move(experiment, "canary", shadow.reason, now)
         return await self._store.begin_canary(experiment.tenant, experiment.id, now)
+
+    async def _wait(self, experiment: Experiment, shadow: Shadow, now: datetime) -> Experiment | None:
+        """Not for ever: meanwhile no other adapter can be tried."""
+        days = self._rules.shadow.most_days
+        if now < experiment.started_at + timedelta(days=days):
+            return None
+        name = experiment.candidate
+        away = "" if self._ready(name) else f"; {self._why_not(name)}"
+        reason = f"{days:g} days in the shadow and no further: {shadow.reason}{away}"
+        return await self._end(experiment, "rolled_back", "rolled_back", reason, now)
 
     async def _decide(self, experiment: Experiment, now: datetime) -> Experiment | None:
         reading = (await self._look(experiment, now)).reading
@@ -174,7 +197,8 @@ class Canaries:
 
     async def _look(self, experiment: Experiment, now: datetime) -> Look:
         """Off the event loop: a long run is tens of thousands of outcomes."""
-        outcomes = await self._store.outcomes(experiment.tenant, experiment.id)
+        within = timedelta(seconds=self._rules.canary.window_seconds)
+        outcomes = await self._store.outcomes(experiment.tenant, experiment.id, within)
         return await asyncio.to_thread(self._read, experiment, outcomes, now)
 
     def _read(self, experiment: Experiment, outcomes: Sequence[Outcome], now: datetime) -> Look:

@@ -32,6 +32,7 @@ class Rules:
     it is proven to be worse than nothing."""
     most_users: int = 20_000
     most_days: float = 60.0
+    """From when its first users got it."""
     window_seconds: float = 900.0
     """One sitting, and the time after it until it counts; longer than an assumption can be undone."""
     guards: GuardRules = field(default_factory=GuardRules)
@@ -112,7 +113,7 @@ def _futile(found: Evidence, experiment: Experiment, rules: Rules, now: datetime
         return f"a lift of {rules.worth:.3f} is out of reach"
     if found.users >= rules.most_users:
         return "that many users and no answer"
-    if now >= experiment.started_at + timedelta(days=rules.most_days):
+    if now >= (experiment.canary_since or experiment.started_at) + timedelta(days=rules.most_days):
         return f"{rules.most_days:g} days and no answer"
     return ""
 

@@ -4,7 +4,8 @@ A user is the unit, not a request: the arm is the user's, requests of one user r
 test that took them for independent would promise more than it keeps. A user counts once, with the mean of
 the exposures of one sitting (those within a window of their first), when all of it is so old that what came
 of it is known. That time is the same for everybody and for both arms: who answers sooner does not count
-sooner. Later requests of a user show in the arm's counts and do not enter the test.
+sooner. Later requests of a user show in the arm's counts and do not enter the test. Once counted a value is
+fixed: what is said later than a window after its exposure is not read (`within`, Experiments.outcomes).
 
 The outcome of an exposure is 1 where something shown was selected, or the rating is above zero; 0 where the
 user said "none of these", undid an assumption, rated below zero, or did nothing at all: silence counts

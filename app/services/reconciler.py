@@ -66,6 +66,13 @@ class Reconciler:
         for keeper in self._keepers:
             keeper.hurry()
 
+    def why_not(self, name: str) -> str:
+        """What stands in its way, with the last errors."""
+        standings = [one for keeper in self._keepers for one in keeper.standings() if one.adapter == name]
+        wrong = [f"{one.replica}: {one.phase} {one.error}".strip() for one in standings]
+        away = [f"{keeper.host.url}: {keeper.detail}" for keeper in self._keepers if not keeper.up]
+        return "; ".join(away or wrong) or "it is in no state that is served"
+
     async def until_ready(self, name: str, seconds: float) -> None:
         """Wait for it; raises BackendUnavailable with the last errors."""
         self.wake()
@@ -76,7 +83,7 @@ class Reconciler:
                     await self._changed.wait()
         except TimeoutError:
             raise BackendUnavailable(
-                f"{name} is not on every replica after {seconds:.0f} s: {self._why_not(name)}"
+                f"{name} is not on every replica after {seconds:.0f} s: {self.why_not(name)}"
             ) from None
 
     async def reconcile(self) -> None:
@@ -116,12 +123,6 @@ class Reconciler:
             return
         wanted = {adapter.name: adapter for adapter in known if adapter.state in SERVED}
         await keeper.tend(wanted, [one.name for one in known if one.state in _OUT_OF_SERVICE])
-
-    def _why_not(self, name: str) -> str:
-        standings = [one for keeper in self._keepers for one in keeper.standings() if one.adapter == name]
-        wrong = [f"{one.replica}: {one.phase} {one.error}".strip() for one in standings]
-        away = [f"{keeper.host.url}: {keeper.detail}" for keeper in self._keepers if not keeper.up]
-        return "; ".join(away or wrong) or "it is in no state that is served"
 
 
 def _shown(standing: Standing) -> dict[str, str]:

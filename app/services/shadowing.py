@@ -26,6 +26,8 @@ class ShadowRules:
     """The share of them that may be no answer at all."""
     times_slower: float = 2.0
     """The candidate's median may take so many times the live one's."""
+    most_days: float = 7.0
+    """Then it is given up: its tenant asks too little, or it never loads, and others wait."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from app.models import (
@@ -99,8 +99,13 @@ class Experiments(Protocol):
         """Once for a request, else Conflict; nothing for a request that is no more: its user was erased."""
         ...
 
-    async def outcomes(self, tenant: str, experiment_id: str) -> list[Outcome]:
-        """Exposures in order of time, joined to selection, undo and latest feedback by request id."""
+    async def outcomes(
+        self, tenant: str, experiment_id: str, within: timedelta | None = None
+    ) -> list[Outcome]:
+        """Exposures in order of time, joined to selection, undo and latest feedback by request id.
+
+        `within`: what was said later after its exposure than this is left out.
+        """
         ...
 
 

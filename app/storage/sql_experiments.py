@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, Table, Update, and_, insert, select, update
@@ -53,7 +54,7 @@ class SQLExperiments:
     async def begin_canary(self, tenant: str, experiment_id: str, at: datetime) -> Experiment:
         since = f"canary since {at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         in_shadow = _running(tenant, experiment_id).where(experiments.c.phase == "shadow")
-        statement = in_shadow.values(phase="canary", reason=since)
+        statement = in_shadow.values(phase="canary", reason=since, canary_since=at)
         stands, begun = await self._change(tenant, experiment_id, statement)
         if not begun:
             raise Conflict(f"experiment {experiment_id} is {stands.verdict}, in its {stands.phase} phase")
@@ -83,14 +84,17 @@ class SQLExperiments:
             if held.first() is not None:
                 await connection.execute(insert(exposures), exposure_row(exposure))
 
-    async def outcomes(self, tenant: str, experiment_id: str) -> list[Outcome]:
+    async def outcomes(
+        self, tenant: str, experiment_id: str, within: timedelta | None = None
+    ) -> list[Outcome]:
         ours = and_(exposures.c.tenant == tenant, exposures.c.experiment_id == experiment_id)
         query = select(exposures).where(ours).order_by(exposures.c.at, exposures.c.request_id)
         found: list[Outcome] = []
         async with self._database.read() as connection:
-            picked = await _said(connection, selections, selections.c.hypothesis_id, ours)
-            settled = await _said(connection, advances, advances.c.outcome, ours)
-            rated = await _said(connection, feedback, feedback.c.rating, ours)
+            said = partial(_said, connection, ours, within)
+            picked = await said(selections, selections.c.hypothesis_id, selections.c.created_at)
+            settled = await said(advances, advances.c.outcome, advances.c.settled_at)
+            rated = await said(feedback, feedback.c.rating, feedback.c.created_at)
             for page in (await connection.execute(query)).mappings().partitions(_PAGE):
                 found += [_outcome(to_exposure(row), picked, settled, rated) for row in page]
                 await asyncio.sleep(0)  # a long run is tens of thousands: others are to be answered meanwhile
@@ -111,16 +115,22 @@ def _outcome(
 
 
 async def _said(
-    connection: AsyncConnection, table: Table, value: ColumnElement[Any], ours: ColumnElement[bool]
+    connection: AsyncConnection,
+    ours: ColumnElement[bool],
+    within: timedelta | None,
+    table: Table,
+    value: ColumnElement[Any],
+    when: ColumnElement[datetime],
 ) -> dict[str, Any]:
-    """By request id, the latest of what the table holds of it."""
+    """By request id, the latest of what the table holds of it and was said in time."""
     query = (
-        select(exposures.c.request_id, value)
+        select(exposures.c.request_id, exposures.c.at, value, when)
         .join(table, and_(table.c.tenant == exposures.c.tenant, table.c.request_id == exposures.c.request_id))
-        .where(ours)
-        .order_by(table.c.created_at)
+        .where(ours, when.is_not(None))
+        .order_by(when)
     )
-    return {row.request_id: row[1] for row in await connection.execute(query)}
+    rows = await connection.execute(query)
+    return {id_: said for id_, at, said, then in rows if within is None or then <= at + within}
 
 
 def _running(tenant: str, experiment_id: str) -> Update:

@@ -66,6 +66,7 @@ experiments = Table(
     Column("reason", Text, nullable=False),
     Column("started_at", UTCDateTime, nullable=False),
     Column("ended_at", UTCDateTime),
+    Column("canary_since", UTCDateTime),
     Index(None, "tenant", "started_at"),
     Index(
         "ix_experiments_running",

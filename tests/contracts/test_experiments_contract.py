@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -46,7 +47,9 @@ async def test_lists_are_newest_first(store: Store) -> None:
 async def test_from_shadow_to_canary_once(store: Store) -> None:
     await store.add_experiment(an_experiment())
     begun = await store.begin_canary("default", "x1", at(1))
-    assert begun == an_experiment(phase="canary", reason="canary since 2026-11-21 12:00:01 UTC")
+    since = "canary since 2026-11-21 12:00:01 UTC"
+    assert begun == an_experiment(phase="canary", reason=since, canary_since=at(1))
+    assert await store.get_experiment("default", "x1") == begun
     with pytest.raises(Conflict):
         await store.begin_canary("default", "x1", at(2))
     with pytest.raises(NotFound):
@@ -92,6 +95,23 @@ async def test_outcomes_join_what_was_said_by_request(store: Store) -> None:
         Outcome(shown[1], selected=False, none_fitted=True, undone=False, rating=None),
         Outcome(shown[0], selected=True, none_fitted=False, undone=False, rating=None),
     ]
+
+
+async def test_what_is_said_too_late_is_left_out(store: Store) -> None:
+    for request_id in ("r1", "r2", "r3"):
+        await store.add_interaction(an_interaction(request_id))
+        await store.add_exposure(an_exposure(request_id, at=at(0)))
+    await store.add_selection(a_selection("r1", created_at=at(61)))
+    await store.open_advance(an_advance("t1", request_id="r2"))
+    await store.undo_advance("default", "t1", at(61))
+    await store.add_feedback(a_feedback("b1", request_id="r3", rating=1.0, created_at=at(60)))
+    await store.add_feedback(a_feedback("b2", request_id="r3", rating=-1.0, created_at=at(61)))
+    told = [
+        [(one.selected, one.undone, one.rating) for one in await store.outcomes("default", "x1", within)]
+        for within in (timedelta(seconds=60), timedelta(seconds=61), None)
+    ]
+    assert told[0] == [(False, False, None), (False, False, None), (False, False, 1.0)]
+    assert told[1] == told[2] == [(True, False, None), (False, True, None), (False, False, -1.0)]
 
 
 async def test_nothing_is_kept_of_a_request_that_is_no_more(store: Store) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 
 from app.errors import Conflict, InvalidInput, NotFound
-from app.models import Adapter, AdapterState, Experiment
+from app.models import Adapter, AdapterState, Experiment, Verdict
 from app.services.canaries import Canaries, TrialRules
 from app.services.experiments import Rules, assign
 from app.services.gates import Gate, GateReport
@@ -19,7 +20,7 @@ from app.services.promotion import Promotion
 from app.services.shadowing import ShadowRules
 from app.storage.base import Store
 from tests.fakes import MemoryStore
-from tests.nouns import NOON, a_selection, an_adapter, an_experiment, an_exposure, an_interaction
+from tests.nouns import NOON, a_feedback, a_selection, an_adapter, an_experiment, an_exposure, an_interaction
 
 OLD, NEW, THIRD = (f"hypotheses-00000000000{letter}" for letter in "abc")
 PASSED = GateReport((Gate("offline", passed=True, figures={"nll_gain": 0.2}),))
@@ -46,7 +47,9 @@ class Loop:
     def __init__(self, store: Store) -> None:
         self.store, self.at, self.ready = store, NOON, {OLD, NEW, THIRD}
         self.promotion = Promotion(store, Shelf(store), Path("/outputs"), now=self.now)
-        self.canaries = Canaries(store, self.ready.__contains__, RULES, now=self.now)
+        self.canaries = Canaries(
+            store, self.ready.__contains__, RULES, now=self.now, why_not="no replica has {}".format
+        )
 
     def now(self) -> datetime:
         self.at += timedelta(seconds=1)
@@ -250,6 +253,73 @@ async def test_nobody_gets_what_is_not_on_every_replica(loop: Loop) -> None:
     assert [one.phase for one in await loop.canaries.tick()] == ["canary"]
 
 
+async def test_a_quiet_tenant_s_trial_ends_and_makes_room_for_another(loop: Loop) -> None:
+    await loop.gated(OLD, NEW)
+    await loop.promotion.start_canary("default", NEW, 0.5)
+    loop.at += timedelta(days=6)
+    assert await loop.canaries.tick() == []
+    loop.at += timedelta(days=1)
+    (ended,) = await loop.canaries.tick()
+    assert (ended.verdict, await loop.state(NEW)) == ("rolled_back", "rolled_back")
+    assert ended.reason == "7 days in the shadow and no further: 0 of 3 answers compared"
+    await loop.promotion.start_canary("default", OLD, 0.5)
+
+
+async def test_what_never_loads_is_given_up_and_the_reason_is_told(loop: Loop) -> None:
+    await loop.gated(NEW)
+    await loop.promotion.start_canary("default", NEW, 0.5)
+    loop.ready.discard(NEW)
+    loop.at += timedelta(days=7)
+    (ended,) = await loop.canaries.tick()
+    assert ended.verdict == "rolled_back"
+    assert ended.reason.endswith(f"; no replica has {NEW}")
+
+
+async def test_the_days_of_a_canary_count_from_its_first_user(loop: Loop) -> None:
+    await loop.gated(NEW)
+    started = await loop.promotion.start_canary("default", NEW, 0.5)
+    loop.at += timedelta(days=6)
+    await loop.compare(started)
+    (begun,) = await loop.canaries.tick()
+    assert begun.canary_since is not None
+    loop.at = begun.canary_since + timedelta(days=59)
+    assert await loop.canaries.tick() == []
+    loop.at = begun.canary_since + timedelta(days=60)
+    (ended,) = await loop.canaries.tick()
+    assert (ended.verdict, ended.reason.split(":")[0]) == ("futile", "60 days and no answer")
+
+
+async def test_what_a_user_says_late_no_longer_changes_what_they_count(loop: Loop) -> None:
+    await loop.gated(NEW)
+    started = await loop.canary(NEW)
+    await loop.users(started, "candidate", 2)
+    counted = (await loop.canaries.look("default", started.id)).reading
+    for number in range(2):
+        rating = a_feedback(
+            f"b{number}", user_id=f"u{number}", request_id=f"{started.id}-{number}", rating=1.0
+        )
+        await loop.store.add_feedback(replace(rating, created_at=loop.now()))
+    assert (await loop.canaries.look("default", started.id)).reading == counted
+
+
+async def test_one_odd_trial_holds_up_no_other(loop: Loop, caplog: pytest.LogCaptureFixture) -> None:
+    await loop.gated(NEW)
+    started = await loop.promotion.start_canary("default", NEW, 0.5)
+    await loop.compare(started)
+    for tenant in ("before", "zeal"):
+        name = f"hypotheses-{tenant}"
+        await loop.store.add_adapter(an_adapter(name, tenant=tenant, state="loaded"))
+        odd = an_experiment(f"x-{tenant}", tenant=tenant, candidate=name, started_at=loop.now())
+        await loop.store.add_experiment(odd)
+        await loop.store.add_interaction(an_interaction(tenant=tenant))
+        exposure = an_exposure(tenant=tenant, experiment_id=odd.id, shadow={"of": "another version"})
+        await loop.store.add_exposure(exposure)
+    assert [one.id for one in await loop.canaries.tick()] == [started.id]
+    assert {"experiment x-before could not be read", "experiment x-zeal could not be read"} <= set(
+        caplog.messages
+    )
+
+
 async def test_when_another_goes_live_the_trial_ends_and_may_be_had_anew(loop: Loop) -> None:
     await loop.gated(OLD, NEW)
     started = await loop.canary(NEW)
@@ -334,7 +404,7 @@ async def test_a_rollback_takes_back_what_it_saw_and_nothing_else(loop: Loop) ->
         await loop.promotion.promote("default", name)
     with pytest.raises(Conflict):
         await loop.store.move_adapter(
-            "default", OLD, "live", allowed=("retired",), at=loop.now(), instead_of=NEW
+            "default", OLD, "live", allowed=["retired"], at=loop.now(), instead_of=NEW
         )
     assert [await loop.state(name) for name in (OLD, NEW, THIRD)] == ["retired", "retired", "live"]
 
@@ -366,6 +436,34 @@ async def test_a_trial_is_taken_back_by_its_name_and_what_is_live_stays(loop: Lo
     assert (still.name, await loop.state(NEW)) == (OLD, "rolled_back")
     (ended,) = await loop.canaries.tick()
     assert (ended.verdict, ended.reason) == ("rolled_back", "by hand")
+
+
+class OnceOdd(MemoryStore):
+    """Its first list of experiments fails for no reason that the service knows."""
+
+    odd = True
+
+    async def list_experiments(
+        self, tenant: str | None, verdict: Verdict | None = None, limit: int = 100
+    ) -> list[Experiment]:
+        if self.odd and verdict == "running" and tenant is None:
+            self.odd = False
+            raise RuntimeError("odd")
+        return await super().list_experiments(tenant, verdict, limit)
+
+
+async def test_the_watch_outlives_what_nobody_foresaw() -> None:
+    store = OnceOdd()
+    loop = Loop(store)
+    await loop.gated(NEW)
+    await loop.compare(await loop.promotion.start_canary("default", NEW, 0.5))
+    async with loop.canaries.watching(0.0):
+        for _ in range(1000):
+            await asyncio.sleep(0.001)
+            if await loop.state(NEW) == "canary":
+                break
+    assert not store.odd
+    assert await loop.state(NEW) == "canary"
 
 
 async def test_the_watch_ticks_and_outlives_a_database_that_is_away() -> None:
