@@ -93,7 +93,8 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             )
         )
         trainer = ModelTrainer(collector)
-        training = open_training(settings, store, collector, adapters)
+        examinations = await stack.enter_async_context(Background(drain_seconds=0))
+        training = open_training(settings, store, collector, adapters, examinations)
         background = await stack.enter_async_context(Background())
         model = None if backend is None else slm
         persona = PersonaService(store, embedder, model)

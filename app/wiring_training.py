@@ -10,9 +10,11 @@ from typing import Any
 from app.config import Settings
 from app.models import TrainingJob
 from app.recipes.render import render
+from app.services.background import Background
 from app.services.candidates import Candidates
 from app.services.training import ModelTrainer, TrainingDataCollector
 from app.services.training.desk import TrainingDesk
+from app.services.training.endings import HandedOver
 from app.services.training.jobs import TrainingJobs
 from app.services.training.orders import recipe_named
 from app.services.training.runner import JobRunner
@@ -33,11 +35,15 @@ class TrainingRooms:
 
 
 def open_training(
-    settings: Settings, store: Store, collector: TrainingDataCollector, adapters: AdapterRooms
+    settings: Settings,
+    store: Store,
+    collector: TrainingDataCollector,
+    adapters: AdapterRooms,
+    examinations: Background,
 ) -> TrainingRooms:
     """Nothing runs yet: the doors start the runner."""
 
-    async def finish(job: TrainingJob, trained: Path) -> str | None:
+    async def finish(job: TrainingJob, trained: Path) -> HandedOver:
         return await candidates.finish(job, trained)
 
     directory = jobs_directory(settings)
@@ -57,6 +63,7 @@ def open_training(
         desk,
         adapters.examiner,
         then=settings.after_training,
+        background=examinations,
     )
     return TrainingRooms(trainer, desk, runner, candidates)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from app.models import TrainingJob
+from app.services.training.endings import HandedOver
 from app.services.training.lease import Terms
 from app.services.training.orders import Order
 from app.services.training.runner import Interpreter, JobRunner, new_owner
@@ -38,8 +39,8 @@ def render(job: TrainingJob, config: Mapping[str, Any], directory: Path) -> Path
     return script
 
 
-async def keep_nothing(job: TrainingJob, trained: Path) -> str | None:
-    return None
+async def keep_nothing(job: TrainingJob, trained: Path) -> HandedOver:
+    return HandedOver()
 
 
 def a_runner(jobs: Jobs, folder: Path, **changes: Any) -> JobRunner:

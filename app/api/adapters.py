@@ -132,6 +132,17 @@ async def get_adapter(name: AdapterName, services: ServicesDep, tenant: TrainerD
 
 
 @router.post(
+    "/{name}/examine",
+    response_model=AdapterOut,
+    status_code=202,
+    responses=responses(401, 403, 404, 409, 422, 501, 503),
+)
+async def examine(name: AdapterName, services: ServicesDep, tenant: TrainerDep) -> Response:
+    """Let the gates judge it, in the background, for minutes. GET shows the result, or why there is none."""
+    return JSON(_adapter(await services.candidates.begin(tenant, name)), 202)
+
+
+@router.post(
     "/{name}/canary",
     response_model=ExperimentOut,
     responses=responses(400, 401, 403, 404, 409, 413, 422, 503),

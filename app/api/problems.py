@@ -68,6 +68,7 @@ _DECLARED = {
     409: ("conflict", "Conflict", "This contradicts what was said before."),
     413: ("too-large", "Too large", "The body is larger than MAX_BODY_BYTES."),
     422: ("invalid-input", "Invalid input", "The request is not valid; `errors` names the fields."),
+    501: ("not-supported", "Not supported", "The backend that is configured cannot do this."),
     503: ("storage-unavailable", "Storage unavailable", "A part that is needed is away; try again later."),
 }
 

@@ -25,6 +25,8 @@ _RETIRED: frozenset[AdapterState] = frozenset({"retired"})
 _ON_TRIAL: frozenset[AdapterState] = frozenset({"loaded", "canary"})
 _PASSED: frozenset[AdapterState] = frozenset({"gated", "loaded"})
 _SHOWN: frozenset[AdapterState] = frozenset({"canary", "retired"})
+EXAMINED: frozenset[AdapterState] = frozenset({"registered", "gated", "rejected"})
+"""From where the gates may judge it, for the first time or again."""
 _PAST_GATES: frozenset[AdapterState] = frozenset({"registered", "rejected", "rolled_back"})
 """From where an adapter goes on only by force; from tainted it never does."""
 
@@ -107,11 +109,16 @@ class Promotion:
             tenant,
             name,
             after,
-            allowed=("registered", "gated", "rejected"),
+            allowed=EXAMINED,
             at=self._now(),
             reason=report.reason or "passed every gate",
             gates=report.body(),
         )
+
+    async def unexamined(self, tenant: str, name: str, why: str) -> Adapter:
+        """Write into its history that it could not be judged; it stays where it is."""
+        adapter = await self._get(tenant, name)
+        return await self._move(adapter, adapter.state, why) if adapter.state in EXAMINED else adapter
 
     async def start_canary(
         self,

@@ -141,6 +141,13 @@ async def test_promoted_and_taken_back_by_hand(client: httpx.AsyncClient) -> Non
     assert none.json() == {"task": "hypotheses", "live": None}
 
 
+async def test_nothing_is_examined_without_a_server(client: httpx.AsyncClient) -> None:
+    name = await registered(client)
+    answer = await client.post(f"/v1/adapters/{name}/examine", headers=bearer("trainer"))
+    assert (answer.status_code, "SLM_IMPL=vllm" in answer.json()["detail"]) == (501, True)
+    assert (await client.post(f"/v1/adapters/{name}/examine", headers=bearer("user"))).status_code == 403
+
+
 async def test_shares_and_names_that_make_no_sense(client: httpx.AsyncClient) -> None:
     for share in (0, 0.01, 0.9):
         body = {"share": share, "forced": True}

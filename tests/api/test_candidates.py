@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
+import shutil
+from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from app.errors import Conflict, NotSupported
+from app.errors import Conflict, NotSupported, TrainingFailed
 from app.models import Adapter, TrainingJob
+from app.services.background import Background
 from app.services.bundle import Services
 from app.services.candidates import Candidates, Then
-from app.services.exam import Examiner
+from app.services.exam import Evaluation, Examiner
+from app.services.training.endings import HandedOver
 from app.wiring import open_services
 from tests.adapter_directories import write_adapter
-from tests.api.conftest import settings_in
+from tests.api.conftest import running, settings_in
+from tests.api.test_training import picked, training_settings
 from tests.unit.test_exam import Replica, Trainer
 
 BETTER, WORSE = 1.0, 3.0
@@ -66,7 +70,7 @@ def note(folder: Path, erased: int, *, users: tuple[str, ...] = ("ann",)) -> Non
 
 
 async def test_a_better_one_goes_on_trial(services: Services, tmp_path: Path) -> None:
-    name = await candidates(services).finish(job(tmp_path), trained(tmp_path))
+    name = (await candidates(services).finish(job(tmp_path), trained(tmp_path))).adapter
     assert name is not None
     tracked = await services.promotion.track("default", name)
     assert [move.after for move in tracked.moves] == ["gated", "loaded"]
@@ -76,7 +80,7 @@ async def test_a_better_one_goes_on_trial(services: Services, tmp_path: Path) ->
 
 
 async def test_a_worse_one_is_rejected_with_its_figures(services: Services, tmp_path: Path) -> None:
-    name = await candidates(services, WORSE).finish(job(tmp_path), trained(tmp_path))
+    name = (await candidates(services, WORSE).finish(job(tmp_path), trained(tmp_path))).adapter
     (adapter,) = await services.promotion.adapters("default")
     assert (adapter.name, adapter.state) == (name, "rejected")
     assert adapter.gates["offline"]["figures"]["nll_gain"] < 0
@@ -93,12 +97,12 @@ async def test_it_goes_only_as_far_as_it_is_told(services: Services, tmp_path: P
 
 
 async def test_a_merged_model_is_no_adapter(services: Services, tmp_path: Path) -> None:
-    assert await candidates(services).finish(job(tmp_path, save="merged"), tmp_path) is None
+    assert await candidates(services).finish(job(tmp_path, save="merged"), tmp_path) == HandedOver()
     assert await services.promotion.adapters("default") == []
 
 
 async def test_without_a_server_nothing_is_examined(services: Services, tmp_path: Path) -> None:
-    name = await services.candidates.finish(job(tmp_path), trained(tmp_path))
+    name = (await services.candidates.finish(job(tmp_path), trained(tmp_path))).adapter
     assert name is not None
     with pytest.raises(NotSupported):
         await services.candidates.examine("default", name)
@@ -136,3 +140,92 @@ async def test_an_erasure_while_it_is_registered_taints_it(services: Services, t
     (adapter,) = await services.promotion.adapters("default")
     assert adapter.state == "tainted"
     assert await services.store.adapters_trained_on("default", "ann") == []
+
+
+class Failing(Trainer):
+    """An Evaluator whose first process fails."""
+
+    async def evaluate(self, adapter: Adapter | None, datasets: Sequence[Path], prompts: int) -> Evaluation:
+        self.asked.append(("", prompts))
+        if len(self.asked) == 1:
+            raise TrainingFailed("the evaluation failed: killed")
+        return await super().evaluate(adapter, datasets, prompts)
+
+
+def failing(services: Services) -> Candidates:
+    replica = Replica()
+    examiner = Examiner(replica, replica, Failing(AnyCandidate(adapter=BETTER)), "base", prompts=4)
+    return Candidates(services.store, services.promotion, services.training, examiner)
+
+
+async def test_an_examination_that_fails_leaves_the_name_and_a_door(
+    services: Services, tmp_path: Path
+) -> None:
+    found = failing(services)
+    handed = await found.finish(job(tmp_path), trained(tmp_path))
+    name = handed.adapter
+    assert name is not None
+    assert handed.detail == (
+        f"registered as {name}, not examined: the evaluation failed: killed; POST /v1/adapters/{name}/examine"
+    )
+    tracked = await services.promotion.track("default", name)
+    assert (tracked.adapter.state, tracked.moves[-1].after) == ("registered", "registered")
+    assert tracked.moves[-1].reason == "not examined: the evaluation failed: killed"
+    assert (await found.examine("default", name)).state == "gated"
+
+
+async def test_it_is_examined_in_the_background_once_at_a_time(services: Services, tmp_path: Path) -> None:
+    name = (await candidates(services, then="register").finish(job(tmp_path), trained(tmp_path))).adapter
+    assert name is not None
+    async with Background() as background:
+        replica = Replica()
+        examiner = Examiner(replica, replica, Trainer(AnyCandidate(adapter=BETTER)), "base", prompts=4)
+        found = Candidates(
+            services.store, services.promotion, services.training, examiner, background=background
+        )
+        assert (await found.begin("default", name)).state == "registered"
+        with pytest.raises(Conflict, match="is being examined"):
+            await found.begin("default", name)
+    assert (await services.promotion.track("default", name)).adapter.state == "gated"
+    await services.promotion.promote("default", name)
+    with pytest.raises(Conflict, match="is live"):
+        await found.begin("default", name)
+
+
+class Reader(Trainer):
+    """An Evaluator that keeps what it was given to read."""
+
+    rows: list[int]
+
+    async def evaluate(self, adapter: Adapter | None, datasets: Sequence[Path], prompts: int) -> Evaluation:
+        self.rows = [len(path.read_bytes().splitlines()) for path in datasets]
+        return await super().evaluate(adapter, datasets, prompts)
+
+
+async def test_nothing_is_held_against_it_that_it_was_trained_on(tmp_path: Path) -> None:
+    settings = training_settings(tmp_path, vllm_model_name="base")
+    async with running(settings) as client:
+        await picked(client)
+        asked = {"user_id": "ann", "input_text": "Create a website for my shop"}
+        answer = (await client.post("/v1/hypothesize", json=asked)).json()
+        hypothesis = next(one for one in answer["hypotheses"] if one["options"])
+        said = {"hypothesis_id": hypothesis["id"], "option": hypothesis["options"][0]}
+        said["request_id"] = answer["request_id"]
+        assert (await client.post("/v1/selections", json=said)).status_code == 200
+    async with open_services(settings) as services:
+        (made,) = await services.training.prepare("default", ["hypotheses"])
+        lines = made.path.with_suffix(".eval.jsonl").read_bytes().splitlines(keepends=True)
+        assert lines
+        learned = made.path.parent.with_name("default-hypotheses-0123456789ab")
+        shutil.copytree(made.path.parent, learned)
+        (learned / made.path.name).write_bytes(lines[0])
+        adapter = await services.promotion.register(
+            "default", trained(tmp_path), "hypotheses", {"dataset": learned.name}
+        )
+        reader = Reader(AnyCandidate(adapter=BETTER))
+        replica = Replica()
+        examiner = Examiner(replica, replica, reader, "base", prompts=4)
+        await Candidates(services.store, services.promotion, services.training, examiner).examine(
+            "default", adapter.name
+        )
+        assert reader.rows[0] == len(lines) - 1

@@ -17,6 +17,7 @@ import pytest
 
 from app.errors import InvalidInput, StorageError
 from app.models import TrainingJob
+from app.services.training.endings import HandedOver
 from app.services.training.jobs import TrainingJobs
 from app.services.training.processes import MARK, birth
 from app.services.training.runner import Interpreter
@@ -51,14 +52,18 @@ async def test_a_job_runs_to_its_end(store: SQLStore, jobs: TrainingJobs, tmp_pa
     queued = await jobs.add(an_order(tmp_path))
     handed: list[tuple[str, Path]] = []
 
-    async def register(job: TrainingJob, trained: Path) -> str:
+    async def register(job: TrainingJob, trained: Path) -> HandedOver:
         handed.append((job.id, trained))
-        return "hypotheses-0123456789ab"
+        return HandedOver("hypotheses-0123456789ab", "not examined")
 
     ended = await a_runner(store, tmp_path, finish=register).run_next()
     assert ended is not None
     assert ended == await jobs.get("default", queued.id)
-    assert (ended.status, ended.adapter, ended.detail) == ("succeeded", "hypotheses-0123456789ab", "")
+    assert (ended.status, ended.adapter, ended.detail) == (
+        "succeeded",
+        "hypotheses-0123456789ab",
+        "not examined",
+    )
     assert (ended.progress["step"], ended.progress["loss"]) == (3, pytest.approx(1 / 3))
     assert handed == [(queued.id, Path(queued.directory) / "output")]
     assert not (Path(ended.directory) / MARK).exists()
@@ -98,7 +103,7 @@ async def test_a_missing_interpreter_is_told_with_the_mend(
 async def test_a_result_that_cannot_be_registered_is_kept(
     store: SQLStore, jobs: TrainingJobs, tmp_path: Path
 ) -> None:
-    async def refuse(job: TrainingJob, trained: Path) -> str:
+    async def refuse(job: TrainingJob, trained: Path) -> HandedOver:
         raise InvalidInput("its rank is too large")
 
     await jobs.add(an_order(tmp_path))

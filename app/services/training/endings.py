@@ -23,6 +23,16 @@ class Ending:
     adapter: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class HandedOver:
+    """What became of what a job trained."""
+
+    adapter: str | None = None
+    """The name under which it was registered, if it was."""
+    detail: str = ""
+    """What could not be done with it, and how to do it later."""
+
+
 def failure(returncode: int, directory: Path) -> str:
     """Why a process ended without a result: by its exit status (negative: the signal) and its log."""
     said = [line.strip() for line in last_lines(directory / LOG) if line.strip()]

@@ -17,7 +17,7 @@ from typing import Any
 
 from app.errors import ConfigError, Conflict, ServiceError
 from app.models import TrainingJob
-from app.services.training.endings import Ending, failure, one_line
+from app.services.training.endings import Ending, HandedOver, failure, one_line
 from app.services.training.following import latest, result
 from app.services.training.lease import Lease, LeaseOver, Terms
 from app.services.training.lineage import note_lineage
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 
 Render = Callable[[TrainingJob, Mapping[str, Any], Path], Path]
 """Writes the job's script, and its configuration beside it, into a directory; the script's path."""
-Finish = Callable[[TrainingJob, Path], Awaitable[str | None]]
-"""What to do with a trained adapter or model; the name under which it was registered, if it was."""
+Finish = Callable[[TrainingJob, Path], Awaitable[HandedOver]]
+"""What to do with a trained adapter or model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,8 @@ class JobRunner:
 
     async def _hand_over(self, job: TrainingJob, trained: Path, lease: Lease) -> Ending:
         try:
-            return Ending("succeeded", "", await lease.held_during(self._finish(job, trained)))
+            handed = await lease.held_during(self._finish(job, trained))
+            return Ending("succeeded", one_line(handed.detail), handed.adapter)
         except (ServiceError, OSError) as error:
             return Ending("succeeded", one_line(f"trained, but not registered: {error}"))
 
