@@ -79,7 +79,7 @@ class AdapterFiles:
         if root is None:
             raise InvalidInput("adapters are taken from the directories of training and of adapters alone")
         for path in [root / part for part in _prefixes(source.absolute().relative_to(root))]:
-            if path.is_symlink():
+            if _is_symlink(path):
                 raise InvalidInput(f"{path.name!r} is a symlink: name the directory itself")
 
 
@@ -93,6 +93,14 @@ def digest_of(directory: Path) -> str:
             while chunk := file.read(_CHUNK):
                 total.update(chunk)
     return total.hexdigest()
+
+
+def _is_symlink(path: Path) -> bool:
+    """Raises InvalidInput for a name that no system can look up, such as one that is too long."""
+    try:
+        return path.is_symlink()
+    except OSError as error:
+        raise InvalidInput(f"{path.name[:40]!r} cannot be looked up: {error.strerror}") from error
 
 
 def _prefixes(path: Path) -> list[Path]:

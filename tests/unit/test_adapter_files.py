@@ -227,7 +227,8 @@ def test_symlinks_on_the_way_are_refused(shelf: AdapterFiles, runs: Path, tmp_pa
 
 
 @pytest.mark.parametrize(
-    "path", ["outside/one", "runs/../outside/one", "runs/\0", "runs/none", "runs/file", "runs"]
+    "path",
+    ["outside/one", "runs/../outside/one", "runs/\0", "runs/none", "runs/file", "runs", f"runs/{'x' * 256}"],
 )
 def test_paths_out_of_bounds_are_refused(shelf: AdapterFiles, runs: Path, tmp_path: Path, path: str) -> None:
     write_adapter(tmp_path / "outside" / "one")
