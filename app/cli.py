@@ -18,7 +18,7 @@ from app.commands.worker import worker
 from app.config import Settings, load_settings
 from app.errors import ServiceError
 from app.services.bundle import Services
-from app.services.training.history import read_history
+from app.services.training.exporting import export as export_records
 from app.storage.migrate import migrate
 from app.wiring import open_services
 
@@ -88,7 +88,7 @@ def export(directory: Annotated[Path, typer.Argument(help="Where the four JSONL 
 
 async def _export(settings: Settings, directory: Path) -> dict[str, int]:
     async with open_services(settings) as services:
-        return await services.collector.export(await read_history(services.store), directory)
+        return await export_records(services.store, services.collector, directory)
 
 
 @cli.command()

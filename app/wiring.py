@@ -93,6 +93,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             )
         )
         trainer = ModelTrainer(collector)
+        await _swept(trainer)
         examinations = await stack.enter_async_context(Background(drain_seconds=0))
         training = open_training(settings, store, collector, adapters, examinations)
         background = await stack.enter_async_context(Background())
@@ -179,6 +180,13 @@ def _training_directory(settings: Settings) -> Path:
                 f"TRAINING_DATA_DIR={str(directory)!r} cannot be made: {error.strerror}"
             ) from error
     return directory
+
+
+async def _swept(trainer: ModelTrainer) -> None:
+    try:
+        await trainer.sweep()
+    except OSError as error:
+        log.warning("what killed processes left in TRAINING_DATA_DIR is not swept: %s", error)
 
 
 def _deadline(settings: Settings) -> float:

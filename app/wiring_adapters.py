@@ -21,6 +21,7 @@ from app.services.promotion import Promotion
 from app.services.reconciler import Reconciler
 from app.services.training.evaluation import RecipeEvaluator
 from app.services.training.runner import Interpreter
+from app.services.training.trainer import EVALUATIONS
 from app.storage.base import Store
 
 
@@ -89,6 +90,6 @@ def _examiner(settings: Settings, replicas: Sequence[VLLMReplica], stack: AsyncE
     probe = VLLMProbe(replicas[0].url, key.get_secret_value() if key else None)
     stack.push_async_callback(probe.aclose)
     model = (settings.training_models or (settings.vllm_model_name,))[0]
-    place = Path(settings.training_data_dir) / "evaluations"
+    place = Path(settings.training_data_dir) / EVALUATIONS
     evaluator = RecipeEvaluator(training_interpreter(settings), place, model)
     return Examiner(replicas[0], probe, evaluator, settings.vllm_model_name)

@@ -19,6 +19,7 @@ from app.errors import ServiceError
 from app.models import TrainingJob
 from app.services.training.desk import Dataset
 from app.services.training.jobs import JobEvent
+from app.services.training.orders import named_config
 
 router = APIRouter(prefix="/v1/training", tags=["training"], route_class=StrictRoute)
 TaskName = Literal["hypotheses", "persona_updates", "ranking", "preferences"]
@@ -49,7 +50,10 @@ class JobBody(Body):
 
 
 class JobOut(BaseModel):
-    """`progress`: step, steps, epoch, loss, eval_loss, learning_rate, seconds, eta_seconds, as last told."""
+    """`progress`: step, steps, epoch, loss, eval_loss, learning_rate, seconds, eta_seconds, as last told.
+
+    `config` names dataset and output as callers know them, not as paths of the server.
+    """
 
     id: str
     task: str
@@ -223,7 +227,7 @@ def _event(event: JobEvent) -> bytes:
 
 def _job(job: TrainingJob) -> dict[str, Any]:
     told = asdict(job)
-    return {name: told[name] for name in JobOut.model_fields}
+    return {name: told[name] for name in JobOut.model_fields} | {"config": named_config(job)}
 
 
 def _dataset(made: Dataset) -> dict[str, Any]:

@@ -31,6 +31,7 @@ PARTS = (
     "app/recipes/__init__.py",
     "app/recipes/arguments.py",
     "app/recipes/card.py",
+    "app/recipes/drawing.py",
     "app/recipes/engine.py",
     "app/recipes/launch.py",
     "app/recipes/model.py",

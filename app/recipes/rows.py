@@ -11,6 +11,7 @@ from typing import Any
 
 from app.errors import InvalidInput
 from app.recipes.arguments import TrainingArguments
+from app.recipes.drawing import WEIGHT, drawn, parted, weight_of
 
 Row = dict[str, Any]
 
@@ -26,15 +27,20 @@ class Split:
     """SHA-256 of the dataset file, hex."""
     read: int
     too_long: int
+    distinct: int
+    """Of the rows to learn from, without those that their weight repeats."""
 
 
 def read_rows(path: Path, columns: Sequence[str]) -> list[Row]:
-    """The rows, cut to `columns`. Raises InvalidInput: no file, no rows, no JSON, a column missing."""
+    """The rows, cut to `columns` and their weight.
+
+    Raises InvalidInput: no file, no rows, no JSON, a column missing, a weight that is none.
+    """
     rows = objects(path)
     for number, row in enumerate(rows, start=1):
         if not row.keys() >= set(columns):
             raise InvalidInput(f"row {number} of {path} must have {', '.join(columns)}")
-    return [{name: row[name] for name in columns} for row in rows]
+    return [{**{name: row[name] for name in columns}, WEIGHT: weight_of(row)} for row in rows]
 
 
 def objects(path: Path) -> list[Row]:
@@ -52,11 +58,14 @@ def read_answers(path: Path) -> list[Row]:
     """Rows of prompt and completion; `messages` are cut before their last turn, which must be the answer."""
     if "messages" not in objects(path)[0]:
         return read_rows(path, ("prompt", "completion"))
-    rows = [row["messages"] for row in read_rows(path, ("messages",))]
-    for number, turns in enumerate(rows, start=1):
-        if len(turns) < 2 or turns[-1].get("role") != "assistant":
+    rows = read_rows(path, ("messages",))
+    for number, row in enumerate(rows, start=1):
+        if len(row["messages"]) < 2 or row["messages"][-1].get("role") != "assistant":
             raise InvalidInput(f"row {number} of {path} must end with an assistant's answer")
-    return [{"prompt": turns[:-1], "completion": turns[-1:]} for turns in rows]
+    return [
+        {"prompt": row["messages"][:-1], "completion": row["messages"][-1:], WEIGHT: row[WEIGHT]}
+        for row in rows
+    ]
 
 
 def read_held_out(path: Path, most: int) -> list[Row]:
@@ -76,22 +85,41 @@ def _picked(row: Row) -> Row | None:
 
 
 def split(arguments: TrainingArguments, rows: list[Row], evaluation: list[Row], tokenizer: Any) -> Split:
-    """Without the rows that are too long; the share eval_split, drawn by seed, where no other file was read.
+    """Without the rows that are too long, drawn by weight.
 
+    Held out is the share eval_split, drawn by seed, where no other file was read; it is not weighed.
     Raises InvalidInput where nothing is left.
     """
     kept = [row for row in rows if length(row, tokenizer) <= arguments.max_length]
     if not kept:
         raise InvalidInput(f"each row of {arguments.dataset} is longer than {arguments.max_length} tokens")
+    train, held, distinct = weighed(arguments, kept, evaluation)
     import datasets
 
-    train = datasets.Dataset.from_list(kept)
-    held = datasets.Dataset.from_list(evaluation) if evaluation else None
-    if held is None and arguments.eval_split and len(kept) > 1:
-        parts = train.train_test_split(test_size=arguments.eval_split, seed=arguments.seed)
-        train, held = parts["train"], parts["test"]
-    digest = hashlib.sha256(Path(arguments.dataset).read_bytes()).hexdigest()
-    return Split(train, held, digest, read=len(rows), too_long=len(rows) - len(kept))
+    return Split(
+        datasets.Dataset.from_list(train),
+        datasets.Dataset.from_list(held) if held else None,
+        hashlib.sha256(Path(arguments.dataset).read_bytes()).hexdigest(),
+        read=len(rows),
+        too_long=len(rows) - len(kept),
+        distinct=distinct,
+    )
+
+
+def weighed(
+    arguments: TrainingArguments, rows: list[Row], evaluation: list[Row]
+) -> tuple[list[Row], list[Row], int]:
+    """Rows to learn from as often as they weigh, rows to evaluate on, and how many of the former differ."""
+    share = 0.0 if evaluation else arguments.eval_split
+    learned, held = parted(len(rows), share, arguments.seed)
+    places = [learned[place] for place in drawn([rows[one][WEIGHT] for one in learned], arguments.seed)]
+    train = [_plain(rows[place]) for place in places]
+    return train, [_plain(row) for row in evaluation or [rows[place] for place in held]], len(set(places))
+
+
+def _plain(row: Row) -> Row:
+    """As TRL takes it: the weight has done its work."""
+    return {name: value for name, value in row.items() if name != WEIGHT}
 
 
 def length(row: Mapping[str, Any], tokenizer: Any) -> int:

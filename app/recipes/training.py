@@ -94,6 +94,7 @@ def describe(
         "dataset_sha256": rows.digest,
         "manifest_id": arguments.manifest_id,
         "rows": len(rows.train),
+        "rows_distinct": rows.distinct,
         "rows_evaluated": len(rows.evaluation) if rows.evaluation is not None else 0,
         "rows_too_long": rows.too_long,
         "steps": state.global_step,

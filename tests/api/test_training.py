@@ -85,10 +85,6 @@ def found(name: str, *folders: Path) -> list[Path]:
     return [*ROOT.glob(name), *(path for folder in folders for path in folder.rglob(name))]
 
 
-def read(path: str) -> str:
-    return Path(path).read_text()
-
-
 async def queued(client: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
     answer = await client.post("/v1/training/jobs", json=body)
     assert answer.status_code == 200, answer.text
@@ -133,13 +129,13 @@ async def test_from_picks_to_a_trained_model(client: httpx.AsyncClient) -> None:
 
 
 async def test_a_dataset_is_made_where_none_is_named_and_held_out_rows_evaluate(
-    client: httpx.AsyncClient,
+    client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     job = await queued(client)
-    dataset = job["config"]["dataset"]
-    assert read(dataset)
+    dataset, datasets = job["config"]["dataset"], tmp_path / "training" / "datasets"
+    assert (datasets / dataset).read_text()
     beside = dataset.replace(".jsonl", ".eval.jsonl")
-    assert job["config"].get("eval_dataset") == (beside if read(beside) else None)
+    assert job["config"].get("eval_dataset") == (beside if (datasets / beside).read_text() else None)
     assert (await events(client, job))[-1][2]["status"] == "succeeded"
 
 
@@ -273,6 +269,26 @@ async def test_tenants_do_not_see_each_other(tmp_path: Path) -> None:
         assert (await client.post("/v1/training/jobs", json={})).status_code == 403
         del client.headers["authorization"]
         assert (await client.get("/v1/training/jobs")).status_code == 401
+
+
+async def test_what_is_held_out_is_nobodys_to_learn_from(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    made = (await client.post("/v1/training/datasets", json={"tasks": ["hypotheses"]})).json()["items"]
+    directory = tmp_path / "training" / "datasets" / made[0]["name"].partition("/")[0]
+    beside = sorted(path.name for path in directory.glob("*.jsonl"))
+    assert beside == ["hypotheses.eval.jsonl", "hypotheses.jsonl", "lineage.jsonl"]
+    for name in beside:
+        answer = await client.post("/v1/training/jobs", json={"dataset": f"{directory.name}/{name}"})
+        assert answer.status_code == (200 if name == "hypotheses.jsonl" else 422), name
+
+
+async def test_no_directory_of_the_server_is_told(client: httpx.AsyncClient, tmp_path: Path) -> None:
+    job = await queued(client, output="monday")
+    ended = (await events(client, job))[-1][2]
+    pages = [
+        (await client.get(f"/v1/training/{page}")).text for page in ("jobs", "stats", f"jobs/{job['id']}")
+    ]
+    assert str(tmp_path) not in "".join([json.dumps([job, ended]), *pages])
+    assert (ended["config"]["output"], ended["config"]["dataset"].count("/")) == ("monday", 1)
 
 
 async def test_a_dataset_that_is_gone_is_told(client: httpx.AsyncClient, tmp_path: Path) -> None:

@@ -15,7 +15,17 @@ from app.services.training import TrainingDataCollector
 from app.services.training.history import History, history_lines, read_history
 from app.services.training.lines import FEEDBACK, FILES, HYPOTHESES, PERSONAS, RANKINGS, Line
 from tests.fakes import MemoryStore
-from tests.nouns import a_choice, a_facet, a_feedback, a_hypothesis, a_selection, an_interaction, at, hold
+from tests.nouns import (
+    a_choice,
+    a_facet,
+    a_feedback,
+    a_hypothesis,
+    a_selection,
+    an_advance,
+    an_interaction,
+    at,
+    hold,
+)
 
 FACETS = a_facet("f1", evidence=("r1",)), a_facet("f2", value="Go", evidence=("r2",))
 FOUND = [{"id": "m1", "text": "tea", "score": 0.9}, {"id": "m2", "text": "coffee", "score": 0.2}]
@@ -263,6 +273,12 @@ async def test_an_export_is_what_was_recorded_live(tmp_path: Path) -> None:
     assert exported == exported_again == {HYPOTHESES: 2, PERSONAS: 2, RANKINGS: 2, FEEDBACK: 3}
     for name in FILES:
         assert by_id(tmp_path / "exported", name) == by_id(tmp_path / "live", name)
+
+
+def test_what_was_asked_and_undone_between_two_reads_is_left_out() -> None:
+    asked, late = an_interaction("r1"), an_advance("t2", request_id="r2", outcome="undone")
+    history = History(interactions=[(asked, None)], undone=[late])
+    assert [line["request_id"] for line in history_lines(history)[HYPOTHESES]] == ["r1"]
 
 
 @given(st.text(max_size=50), st.dictionaries(st.text(max_size=5), st.text(max_size=9), max_size=3))

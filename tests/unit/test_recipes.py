@@ -225,7 +225,8 @@ class TestRows:
     def test_a_chat_is_cut_before_its_last_answer(self, tmp_path: Path) -> None:
         turns = [turn("system", "s"), turn("user", "u"), turn("assistant", "a")]
         (tmp_path / "chat.jsonl").write_text(json.dumps({"messages": turns}) + "\n")
-        assert read_answers(tmp_path / "chat.jsonl") == [{"prompt": turns[:2], "completion": turns[2:]}]
+        answer = {"prompt": turns[:2], "completion": turns[2:], "weight": 1.0}
+        assert read_answers(tmp_path / "chat.jsonl") == [answer]
 
     def test_a_chat_without_an_answer_is_refused(self, tmp_path: Path) -> None:
         (tmp_path / "chat.jsonl").write_text(json.dumps({"messages": [turn("user", "u")]}))

@@ -145,10 +145,13 @@ class TrainingDataCollector:
         await self.flush()
         return await asyncio.to_thread(self._files.erase, partial(_is_about, tenant, alias(user_id)))
 
-    async def export(self, rows: History, directory: Path) -> dict[str, int]:
-        """Write the four files anew from what the store holds; lines by file. Raises OSError."""
+    async def export(self, rows: History, directory: Path, tenant: str | None = None) -> dict[str, int]:
+        """Write the four files anew from what the store holds; lines by file. Raises OSError.
+
+        Where `rows` are one tenant's, name it: the lines of others stay.
+        """
         await self.flush()
-        return await asyncio.to_thread(self._export, rows, directory)
+        return await asyncio.to_thread(self._export, rows, directory, tenant)
 
     async def stats(self) -> dict[str, Any]:
         """Lines and bytes by file, and what went wrong since the start in this process."""
@@ -192,9 +195,9 @@ class TrainingDataCollector:
             except OSError as error:
                 self._fail(len(ready), error)
 
-    def _export(self, rows: History, directory: Path) -> dict[str, int]:
+    def _export(self, rows: History, directory: Path, tenant: str | None) -> dict[str, int]:
         anew = {name: map(self._marked, found) for name, found in history_lines(rows).items()}
-        return JsonlDirectory(directory, FILES).replace(anew)
+        return JsonlDirectory(directory, FILES).replace(anew, partial(_is_of_another, tenant))
 
     def _marked(self, line: Line) -> Line:
         return {**line, "for_training": line["label_confidence"] >= self.min_confidence}
@@ -208,6 +211,10 @@ class TrainingDataCollector:
         if now - self._complained >= COMPLAIN_SECONDS:
             self._complained = now
             logger.warning("training data is not written (%d lines so far): %s", self._failed, error)
+
+
+def _is_of_another(tenant: str | None, line: Mapping[str, Any]) -> bool:
+    return tenant is not None and line.get("tenant") != tenant
 
 
 def _is_about(tenant: str, user: str, line: Mapping[str, Any]) -> bool:

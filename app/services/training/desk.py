@@ -14,14 +14,16 @@ from app.errors import InvalidInput, StorageError
 from app.models import TrainingJob
 from app.services.training.collector import TrainingDataCollector
 from app.services.training.datasets import TASKS, Progress, Task
-from app.services.training.history import read_history
+from app.services.training.exporting import export
 from app.services.training.jobs import TrainingJobs
 from app.services.training.lines import FILES
 from app.services.training.orders import Order, recipe_named
 from app.services.training.paths import confined, existing_file, folder_of
 from app.services.training.records import Records, read_records
+from app.services.training.scratch import Scratch
+from app.services.training.shelves import FILES as SHELVED
 from app.services.training.shelves import MANIFEST
-from app.services.training.trainer import ModelTrainer
+from app.services.training.trainer import EVALUATIONS, ModelTrainer
 from app.storage.base import Store
 
 _FILES = {"kto": "preferences_kto.jsonl"}
@@ -57,6 +59,7 @@ class TrainingDesk:
         """`models`: the base models that callers may train; the first where they name none."""
         self._store, self._collector, self._trainer = store, collector, trainer
         self.jobs = jobs
+        self.scratch = Scratch(collector.directory / EVALUATIONS)
         self._datasets, self._outputs = collector.directory / "datasets", outputs
         self._models = models
 
@@ -73,7 +76,7 @@ class TrainingDesk:
         """
         try:
             if not self._collector.enabled:
-                await self._collector.export(await read_history(self._store), self._collector.directory)
+                await export(self._store, self._collector, self._collector.directory, tenant)
             paths = await self._trainer.prepare_training_dataset(
                 tenant, tasks, output=output, progress=progress
             )
@@ -133,9 +136,11 @@ class TrainingDesk:
         }
 
     def _own_dataset(self, tenant: str, said: str) -> Path:
+        """Held-out rows lie beside those to learn from, and are nobody's to learn from."""
         path = existing_file(said, self._datasets, "dataset")
-        owner = _manifest(path.parent).get("tenant")
-        if owner != tenant or path.suffix != ".jsonl":
+        manifest = _manifest(path.parent)
+        learnable = [f"{name}.jsonl" for name in SHELVED.get(manifest.get("task", ""), ())]
+        if manifest.get("tenant") != tenant or path.name not in learnable:
             raise InvalidInput("dataset: there is no such file")
         return path
 

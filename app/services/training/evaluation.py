@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from app.services.training.datasets import row_id
 from app.services.training.endings import failure
 from app.services.training.processes import start, stop
 from app.services.training.runner import Interpreter
+from app.services.training.scratch import Scratch
 from app.services.training.shelves import LINEAGE, read_lines
 
 _ANSWERS = "answers.jsonl"
@@ -42,7 +42,7 @@ class RecipeEvaluator:
 
         `lay` writes the script and its configuration, as recipes.render does.
         """
-        self._interpreter, self._directory, self._model = interpreter, directory.absolute(), model
+        self._interpreter, self._scratch, self._model = interpreter, Scratch(directory), model
         self._lay = lay
         self._most_rows, self._seconds = most_rows, seconds
 
@@ -51,9 +51,8 @@ class RecipeEvaluator:
         files = [path for path in datasets if path.is_file() and path.stat().st_size]
         if not files:
             return Evaluation(())
-        await asyncio.to_thread(self._directory.mkdir, parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=self._directory, prefix="evaluation-") as scratch:
-            lines = await self._run(Path(scratch), adapter, files, prompts)
+        with self._scratch.place("evaluation") as directory:
+            lines = await self._run(directory, adapter, files, prompts)
         voices = {str(path.absolute()): _voices(path) for path in files}
         return Evaluation(
             tuple(_scored(line, voices[line["dataset"]]) for line in lines if line["event"] == "row"),

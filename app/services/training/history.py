@@ -62,7 +62,10 @@ def _hypotheses(history: History) -> Iterator[Line]:
                 yield lines.selection_line(interaction, selection)
     asked = {(interaction.tenant, interaction.id): interaction for interaction, _ in history.interactions}
     for advance in history.undone:
-        yield lines.undo_line(asked[advance.tenant, advance.request_id], advance)
+        # Asked and undone between two reads: the request is not among those that were read.
+        known = asked.get((advance.tenant, advance.request_id))
+        if known is not None:
+            yield lines.undo_line(known, advance)
 
 
 def _rankings(history: History) -> Iterator[Line]:

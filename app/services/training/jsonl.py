@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -52,10 +53,17 @@ class JsonlDirectory:
         with locked(self.directory, self._lock_seconds):
             return {name: count for name in self.names if (count := self._erase_from(name, doomed))}
 
-    def replace(self, lines: Mapping[str, Iterable[Mapping[str, Any]]]) -> dict[str, int]:
-        """Write each file anew; how many lines it has now."""
+    def replace(
+        self,
+        lines: Mapping[str, Iterable[Mapping[str, Any]]],
+        kept: Callable[[Mapping[str, Any]], bool] = lambda _: False,
+    ) -> dict[str, int]:
+        """Write each file anew, behind those of its lines that are kept; how many it has now."""
         with locked(self.directory, self._lock_seconds):
-            return {name: self._rewrite(name, objects) for name, objects in lines.items()}
+            return {
+                name: self._rewrite(name, chain(filter(kept, self.read(name)), objects))
+                for name, objects in lines.items()
+            }
 
     def read(self, name: str) -> Iterator[dict[str, Any]]:
         """The whole lines of a file. One that is no JSON is nobody's record and left out."""
@@ -91,6 +99,7 @@ class JsonlDirectory:
                 pass
 
     def _erase_from(self, name: str, doomed: Callable[[Mapping[str, Any]], bool]) -> int:
+        self._temporary(name).unlink(missing_ok=True)  # what a killed writer left holds text as well
         self._heal(name)
         erased = sum(map(doomed, self.read(name)))
         if erased:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from app.errors import InvalidInput
+from app.models import TrainingJob
 from app.recipes.arguments import PreferenceArguments, SftArguments, TrainingArguments, parse
 from app.services.training.datasets import Task
 
@@ -27,6 +28,8 @@ OURS = frozenset(
     }
 )
 """Arguments of a recipe that are no options: paths, and what the service decides itself."""
+_PARTS = {"dataset": 2, "eval_dataset": 2, "output": 1}
+"""Of paths in a configuration, by how many last parts a caller knows them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,12 @@ def recipe_named(name: str) -> Recipe:
         return RECIPES[name]
     except KeyError:
         raise InvalidInput(f"recipe must be one of {', '.join(RECIPES)}") from None
+
+
+def named_config(job: TrainingJob) -> dict[str, Any]:
+    """Its configuration for callers: directories of the server are not theirs to know, names are."""
+    paths = {name: Path(str(job.config[name])) for name in _PARTS if job.config.get(name)}
+    return {**job.config, **{name: "/".join(path.parts[-_PARTS[name] :]) for name, path in paths.items()}}
 
 
 def _held_out(dataset: Path) -> dict[str, str]:

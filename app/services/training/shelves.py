@@ -13,7 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ from app.services.training.jsonl import locked, sync_directory, to_line
 MANIFEST, LINEAGE = "manifest.json", "lineage.jsonl"
 _LOCK_SECONDS = 120.0
 """Making datasets of a large history takes so long at most."""
+_DRAFT = ".draft-"
 _PLAIN = re.compile(r"[A-Za-z0-9_]{1,64}")
 
 FILES: Mapping[Task, tuple[str, ...]] = {
@@ -59,14 +60,28 @@ class DatasetShelf:
         if not self.directory.is_dir():
             return {}
         with locked(self.directory, _LOCK_SECONDS):
+            self._sweep()
             found = {path.parent: _erase(path.parent, (tenant, user)) for path in self.manifests()}
             return {directory.name: count for directory, count in found.items() if count}
+
+    def sweep(self) -> None:
+        """Remove drafts that were never finished, unless somebody is at work."""
+        if self.directory.is_dir():
+            with suppress(TimeoutError), locked(self.directory, 0):
+                self._sweep()
 
     def manifests(self) -> list[Path]:
         return sorted(self.directory.glob(f"*-*/{MANIFEST}"))
 
+    def _sweep(self) -> None:
+        """Under the lock: then nobody is at work, and no draft will be finished."""
+        for draft in self.directory.glob(f"{_DRAFT}*"):
+            shutil.rmtree(draft, ignore_errors=True)
+        for half in self.directory.glob("*-*/*.new"):
+            half.unlink()
+
     def _place(self, target: Path, contents: Mapping[str, bytes]) -> None:
-        draft = Path(tempfile.mkdtemp(prefix=".draft-", dir=self.directory))
+        draft = Path(tempfile.mkdtemp(prefix=_DRAFT, dir=self.directory))
         try:
             for name, content in contents.items():
                 _write(draft / name, content)

@@ -30,6 +30,7 @@ from app.services.training.datasets_judged import add_facets, add_relevance
 from app.services.training.orders import Order, recipe_named
 from app.services.training.records import Records, read_records
 from app.services.training.redact import alias
+from app.services.training.scratch import Scratch
 from app.services.training.shelves import FILES, MANIFEST, DatasetShelf, lock_datasets
 
 logger = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ logger = logging.getLogger(__name__)
 R = TypeVar("R")
 _RECIPES = {"preferences": "dpo", "preferences_kto": "kto"}
 """By the name of a dataset; all others are for supervised fine-tuning."""
+EVALUATIONS = "evaluations"
+"""Below the collector's directory: what examinations write while they last."""
 _STEP = 200
 """Records between two words of progress."""
 
@@ -52,6 +55,7 @@ class ModelTrainer:
         """`directory`: where datasets are kept; beside the collector's files where None."""
         self._collector = collector
         self._shelf = DatasetShelf(directory or collector.directory / "datasets")
+        self._evaluations = Scratch(collector.directory / EVALUATIONS)
 
     async def prepare_training_dataset(
         self,
@@ -106,7 +110,13 @@ class ModelTrainer:
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, int]:
         """Take a user's rows out of all datasets; how many by dataset. Erase from the collector first."""
+        await asyncio.to_thread(self._evaluations.sweep)
         return await asyncio.to_thread(self._shelf.erase, tenant, alias(user_id))
+
+    async def sweep(self) -> None:
+        """Remove what killed processes left half done, so that no rows lie where no erasure looks."""
+        await asyncio.to_thread(self._evaluations.sweep)
+        await asyncio.to_thread(self._shelf.sweep)
 
     def _prepare(
         self, options: DatasetOptions, tasks: Sequence[Task], shelf: DatasetShelf, progress: Progress
