@@ -57,7 +57,12 @@ async def open_adapters(
         reconciler=reconciler,
         arms=Arms(store, reconciler.ready) if replicas else None,
         promotion=Promotion(
-            store, registry, outputs, alpha=settings.experiment_alpha, share=settings.canary_share
+            store,
+            registry,
+            outputs,
+            datasets=Path(settings.training_data_dir) / "datasets",
+            alpha=settings.experiment_alpha,
+            share=settings.canary_share,
         ),
         canaries=Canaries(store, reconciler.ready, _trial_rules(settings), why_not=reconciler.why_not),
         examiner=_examiner(settings, replicas, stack),

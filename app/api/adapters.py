@@ -34,7 +34,9 @@ class RegisterBody(Body):
     )
     path: Name = Field(description="A directory below ADAPTERS_DIR/trained/TENANT")
     task: TaskName = "hypotheses"
-    lineage: dict[str, Any] = Field(default_factory=dict, max_length=50, description="Kept as it is")
+    lineage: dict[str, Any] = Field(
+        default_factory=dict, max_length=50, description="Kept; `dataset` is what its card says"
+    )
 
 
 class CanaryBody(Body):

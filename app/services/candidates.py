@@ -142,5 +142,5 @@ class Candidates:
         learned = await asyncio.to_thread(
             lambda: learned_from(place for place in shelf.iterdir() if place.name in named)
         )
-        with tempfile.TemporaryDirectory(dir=shelf, prefix=".draft-") as scratch:
+        with tempfile.TemporaryDirectory(dir=shelf, prefix=".unseen-") as scratch:
             yield await asyncio.to_thread(unseen, files, learned, Path(scratch))

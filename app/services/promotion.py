@@ -5,6 +5,7 @@ What a person or a finished training run asks for is here; what figures decide, 
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,9 @@ from typing import Any, Protocol
 
 from app.errors import Conflict, InvalidInput, NotFound
 from app.models import Adapter, AdapterMove, AdapterState, Experiment
+from app.services.adapter_facts import same_base
 from app.services.gates import GateReport
+from app.services.training.lineage import lineage_beside
 from app.services.training.paths import confined, folder_of
 from app.storage.base import Adapters, Experiments
 
@@ -60,16 +63,21 @@ class Promotion:
         publisher: Publisher,
         outputs: Path,
         *,
+        datasets: Path | None = None,
         alpha: float = 0.05,
         share: float = 0.2,
+        base_model: str | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`outputs`: where trained adapters stand, a directory for each tenant.
+        """`outputs`: where trained adapters stand, a directory for each tenant; `datasets` as they were made.
 
         `alpha`: the chance that a trial promotes what is no better; `share` of the users get a candidate.
-        Both where whoever starts the trial names none.
+        Both where whoever starts the trial names none. `base_model`: what is served; adapters of another
+        never go on. None: any.
         """
+        self._base_model = base_model
         self._store, self._publisher, self._outputs = store, publisher, outputs
+        self._datasets = datasets or outputs / "datasets"
         self._alpha, self._share, self._now = alpha, share, now
 
     async def adapters(self, tenant: str, task: str | None = None) -> list[Adapter]:
@@ -98,9 +106,20 @@ class Promotion:
         )
 
     async def register_named(self, tenant: str, said: str, task: str, lineage: Mapping[str, Any]) -> Adapter:
-        """The same for a directory that a caller names; InvalidInput for one that is not this tenant's."""
+        """The same for a directory that a caller names; InvalidInput for one that is not this tenant's.
+
+        Its users are those of the dataset that its card names. Conflict where one was erased from that.
+        """
         directory = confined(said, self._outputs / folder_of(tenant), "path")
-        return await self.register(tenant, directory, task, lineage)
+        found = await asyncio.to_thread(lineage_beside, directory, self._datasets, tenant)
+        adapter = await self.register(tenant, directory, task, {**lineage, **found.told}, found.users)
+        try:
+            await asyncio.to_thread(lineage_beside, directory, self._datasets, tenant)
+        except Conflict as error:
+            # The erasure came between the first look and the row, which it has not seen.
+            await self.taint(tenant, adapter.name, error.detail)
+            raise
+        return adapter
 
     async def gate(self, tenant: str, name: str, report: GateReport) -> Adapter:
         """Keep the figures; gated where every gate was passed, else rejected with the reason."""
@@ -143,6 +162,8 @@ class Promotion:
             raise Conflict(f"another trial of {adapter.task} runs")
         reason = "on trial, forced past the gates" if forced else "on trial"
         live = await self._live(tenant, adapter.task)
+        if live is not None and not self._fits(live):
+            raise Conflict(f"{live.name} is live, trained for another base model: roll it back first")
         experiment = Experiment(
             id=uuid.uuid4().hex,
             tenant=tenant,
@@ -197,13 +218,19 @@ class Promotion:
         return await self._move(before, "live", f"{taken.name} was taken back", instead_of=taken.name)
 
     def _refuse(self, adapter: Adapter, allowed: frozenset[AdapterState], *, forced: bool) -> None:
+        if not self._fits(adapter):
+            raise Conflict(f"{adapter.name} was trained for another base model: {adapter.base_model}")
         if adapter.state in allowed or (forced and adapter.state in _PAST_GATES | _SHOWN):
             return
         raise Conflict(f"{adapter.name} is {adapter.state}: only {', '.join(sorted(allowed))} may go on")
 
+    def _fits(self, adapter: Adapter) -> bool:
+        return self._base_model is None or same_base(adapter.base_model, self._base_model)
+
     async def _before(self, live: Adapter) -> Adapter | None:
-        """What was live last; what is tainted or rolled back is not retired."""
-        retired = await self._store.list_adapters(live.tenant, live.task, _RETIRED)
+        """What was live last, of this base model; what is tainted or rolled back is not retired."""
+        found = await self._store.list_adapters(live.tenant, live.task, _RETIRED)
+        retired = [one for one in found if self._fits(one)]
         last = [(await self._store.adapter_moves(live.tenant, one.name))[-1].at for one in retired]
         return max(zip(last, retired, strict=True), key=lambda pair: pair[0])[1] if retired else None
 

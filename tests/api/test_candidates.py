@@ -142,6 +142,37 @@ async def test_an_erasure_while_it_is_registered_taints_it(services: Services, t
     assert await services.store.adapters_trained_on("default", "ann") == []
 
 
+async def test_what_a_script_trained_is_tied_to_the_users_of_its_dataset(
+    services: Services, tmp_path: Path
+) -> None:
+    dataset = tmp_path / "training" / "datasets" / "default-hypotheses-0123456789ab"
+    dataset.mkdir(parents=True)
+    manifest = {"tenant": "default", "digest": "d", "files": {"hypotheses.jsonl": {"sha256": "as trained"}}}
+    (dataset / "manifest.json").write_text(json.dumps(manifest))
+    origin = {
+        "file": "hypotheses",
+        "row": "r",
+        "records": [],
+        "users": [["default", "ann"], ["other", "bob"]],
+    }
+    (dataset / "lineage.jsonl").write_text(json.dumps(origin) + "\n")
+    homes = tmp_path / "adapters" / "trained" / "default"
+    for seed, name in enumerate(("known", "erased", "nobody")):
+        write_adapter(homes / name, seed=seed, base_model_name_or_path="base")
+    card = {"manifest_id": dataset.name, "dataset_sha256": "as trained"}
+    (homes / "known" / "card.json").write_text(json.dumps(card))
+    (homes / "erased" / "card.json").write_text(json.dumps(card | {"dataset_sha256": "before"}))
+
+    known = await services.promotion.register_named("default", "known", "hypotheses", {"by": "hand"})
+    assert known.lineage == {"by": "hand", "dataset": dataset.name, "dataset_digest": "d"}
+    assert [one.name for one in await services.store.adapters_trained_on("default", "ann")] == [known.name]
+    assert await services.store.adapters_trained_on("default", "bob") == []
+    with pytest.raises(Conflict, match="erased"):
+        await services.promotion.register_named("default", "erased", "hypotheses", {})
+    nobody = await services.promotion.register_named("default", "nobody", "hypotheses", {})
+    assert nobody.lineage == {"dataset": "unknown"}
+
+
 class Failing(Trainer):
     """An Evaluator whose first process fails."""
 

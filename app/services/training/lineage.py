@@ -14,6 +14,9 @@ from app.models import TrainingJob
 from app.services.training.shelves import LINEAGE, MANIFEST, read_lines
 
 NOTE = "lineage.json"
+CARD = "card.json"
+UNKNOWN = "unknown"
+"""The dataset of an adapter that nobody can tell the users of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +55,31 @@ def lineage_of(job: TrainingJob) -> Lineage:
     return Lineage({**told, "dataset": dataset.parent.name, "dataset_digest": note["digest"]}, users)
 
 
+def lineage_beside(adapter: Path, datasets: Path, tenant: str) -> Lineage:
+    """Of an adapter that no job of ours left: by the dataset of this tenant's that its card names.
+
+    Its dataset is UNKNOWN without such a card. Conflict where rows were erased from the dataset since.
+    """
+    card = {"manifest_id": None, "dataset_sha256": None, **(_json(adapter / CARD) or {})}
+    dataset = next((place for place in datasets.glob("*-*") if place.name == card["manifest_id"]), None)
+    manifest = _json(dataset / MANIFEST) if dataset else None
+    if dataset is None or manifest is None or manifest["tenant"] != tenant:
+        return Lineage({"dataset": UNKNOWN}, ())
+    if card["dataset_sha256"] not in {file["sha256"] for file in manifest["files"].values()}:
+        raise Conflict("somebody was erased from its dataset since it was trained; train again")
+    read = read_lines(dataset / LINEAGE)
+    users = sorted({user for row in read for of, user in row["users"] if of == tenant})
+    return Lineage({"dataset": dataset.name, "dataset_digest": manifest["digest"]}, tuple(users))
+
+
 def _manifest(dataset: Path) -> dict[str, Any] | None:
+    return _json(dataset.parent / MANIFEST)
+
+
+def _json(path: Path) -> dict[str, Any] | None:
+    """None where there is no such file, or it holds something else."""
     try:
-        found = orjson.loads((dataset.parent / MANIFEST).read_bytes())
+        found = orjson.loads(path.read_bytes())
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) else None

@@ -11,6 +11,7 @@ from app.errors import InvalidInput
 from app.models import TrainingJob
 from app.recipes.arguments import PreferenceArguments, SftArguments, TrainingArguments, parse
 from app.services.training.datasets import Task
+from app.services.training.shelves import MANIFEST
 
 OURS = frozenset(
     {
@@ -75,6 +76,7 @@ class Order:
             "model_name": self.model,
             "output": str((self.output or job_directory / "output").absolute()),
             **_held_out(self.dataset),
+            **_manifest_id(self.dataset),
         }
         parse(recipe.arguments, config)
         return config
@@ -92,6 +94,12 @@ def named_config(job: TrainingJob) -> dict[str, Any]:
     """Its configuration for callers: directories of the server are not theirs to know, names are."""
     paths = {name: Path(str(job.config[name])) for name in _PARTS if job.config.get(name)}
     return {**job.config, **{name: "/".join(path.parts[-_PARTS[name] :]) for name, path in paths.items()}}
+
+
+def _manifest_id(dataset: Path) -> dict[str, str]:
+    """The name of the dataset's directory, which is made of its content."""
+    beside = dataset.absolute().parent
+    return {"manifest_id": beside.name} if (beside / MANIFEST).exists() else {}
 
 
 def _held_out(dataset: Path) -> dict[str, str]:

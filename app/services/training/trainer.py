@@ -31,7 +31,7 @@ from app.services.training.orders import Order, recipe_named
 from app.services.training.records import Records, read_records
 from app.services.training.redact import alias
 from app.services.training.scratch import Scratch
-from app.services.training.shelves import FILES, MANIFEST, DatasetShelf, lock_datasets
+from app.services.training.shelves import FILES, DatasetShelf, lock_datasets
 
 logger = logging.getLogger(__name__)
 
@@ -105,8 +105,7 @@ class ModelTrainer:
         chosen = recipe or _RECIPES.get(dataset.stem, "sft")
         script = self._collector.directory / "train_model.py"
         order = Order("", "", chosen, dataset, model_name, Path(output_model_path), options)
-        config = {**order.config(script.parent), **_manifest_id(dataset)}
-        return render(recipe_named(chosen).file, config, script)
+        return render(recipe_named(chosen).file, order.config(script.parent), script)
 
     async def erase(self, tenant: str, user_id: str) -> dict[str, int]:
         """Take a user's rows out of all datasets; how many by dataset. Erase from the collector first."""
@@ -204,12 +203,6 @@ def _checked(options: DatasetOptions, tasks: Sequence[Task]) -> DatasetOptions:
     if not 0 <= options.eval_share <= 0.5:
         raise InvalidInput(f"eval_share must be 0 to 0.5, not {options.eval_share}")
     return options
-
-
-def _manifest_id(dataset: Path) -> dict[str, str]:
-    """The name of the dataset's directory, which is made of its content."""
-    beside = dataset.absolute().parent
-    return {"manifest_id": beside.name} if (beside / MANIFEST).exists() else {}
 
 
 def _silent(stage: str, done: int, total: int) -> None:
