@@ -97,6 +97,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         examinations = await stack.enter_async_context(Background(drain_seconds=0))
         training = open_training(settings, store, collector, adapters, examinations)
         background = await stack.enter_async_context(Background())
+        trials = Trials(adapters.arms, slm, background) if adapters.arms else None
+        if trials is not None:
+            await stack.enter_async_context(trials)
         model = None if backend is None else slm
         persona = PersonaService(store, embedder, model)
         ranking = RankingService(
@@ -117,7 +120,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             slm=slm,
             local=local,
             adapters=adapters.registry,
-            trials=Trials(adapters.arms, slm, background) if adapters.arms else None,
+            trials=trials,
             collector=collector,
             background=background,
             limits=Limits(

@@ -103,6 +103,7 @@ class Exposure:
     """In the shadow phase: how the answers compare (valid, agreement, milliseconds)."""
     degraded: bool = False
     milliseconds: float = 0.0
+    """What the model that answered took, without its queue and without what else the answer needed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -48,6 +48,11 @@ class Draft:
         return () if self.written is None or self.written.degraded else self.written.value
 
     @property
+    def model_ms(self) -> float:
+        """What the model itself took to write, without its queue."""
+        return 0.0 if self.written is None else self.written.milliseconds
+
+    @property
     def calls(self) -> int:
         return self.other_calls + sum(done.usage.calls for done in self.completions)
 

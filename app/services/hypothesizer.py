@@ -165,7 +165,9 @@ class Hypothesizer:
             await self._store.open_advance(advance)
         self._collector.record_hypotheses(interaction)
         if self._trials is not None:
-            await self._trials.note(route, ask.user_id, call, answer, draft.task, draft.by_model, backend_ms)
+            await self._trials.note(
+                route, ask.user_id, call, answer, draft.task, draft.by_model, draft.model_ms
+            )
         return answer
 
     async def _route(self, ask: Ask, call: Call) -> Route:

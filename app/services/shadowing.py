@@ -47,7 +47,10 @@ class Shadow:
 def compared(
     shown: Sequence[Hypothesis], candidate: Sequence[Hypothesis] | None, milliseconds: float
 ) -> Mapping[str, Any]:
-    """For Exposure.shadow; `candidate` None: it failed, or gave no valid answer."""
+    """For Exposure.shadow; `candidate` None: it failed, or gave no valid answer.
+
+    `milliseconds`: what its model took, measured as Exposure.milliseconds is.
+    """
     if not candidate:
         return {"valid": False, "agreement": None, "milliseconds": round(milliseconds, 2)}
     asked, others = _about(shown), _about(candidate)

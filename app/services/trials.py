@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from types import TracebackType
 from typing import Any
 
 from app.clients.slm.base import Call, GenerateHypotheses, Lane, SLMClient
@@ -14,16 +18,35 @@ from app.services.arms import Arms, Route
 from app.services.background import Background
 from app.services.shadowing import compared
 
+log = logging.getLogger(__name__)
+
 _TASK = "hypotheses"
 _SHADOW_SECONDS = 60.0
 """A shadow may take its time: nobody waits for it."""
 
 
 class Trials:
-    """Between the hypothesizer and the arms; everything but the route is done off the answer's path."""
+    """Between the hypothesizer and the arms; everything but the route is done off the answer's path.
 
-    def __init__(self, arms: Arms, slm: SLMClient, background: Background) -> None:
-        self._arms, self._slm, self._background = arms, slm, background
+    A few candidates are asked at a time. Beyond these nothing waits: there are more requests to compare, and
+    what users are waiting for, or what is learned of them, never stands behind a shadow.
+    """
+
+    def __init__(self, arms: Arms, slm: SLMClient, background: Background, at_once: int = 4) -> None:
+        self._arms, self._slm, self._background, self._at_once = arms, slm, background, at_once
+        self._shadows: set[asyncio.Task[None]] = set()
+        self.dropped = 0
+        """Requests that were to be compared and were not, for others were."""
+
+    async def __aenter__(self) -> Trials:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for shadow in self._shadows:
+            shadow.cancel()
+        await asyncio.gather(*self._shadows, return_exceptions=True)
 
     async def route(self, tenant: str, user_id: str) -> Route:
         """Raises StorageError."""
@@ -39,38 +62,42 @@ class Trials:
         written: Sequence[Hypothesis],
         milliseconds: float,
     ) -> None:
-        """Record an answer that asked something; `written` is what its arm wrote when asked for `task`."""
+        """Record an answer that asked something; `written` is what its arm wrote when asked for `task`.
+
+        `milliseconds`: what the model took for it, of its own.
+        """
         if route.experiment_id is None or task is None or not answer["hypotheses"]:
             return
         degraded = bool(answer["backend"]["degraded"])
+        about = call.tenant, route, call.request_id, user_id
+        expose = partial(self._arms.expose, *about, milliseconds=milliseconds, degraded=degraded)
+        key = call.tenant, f"trial {call.request_id}"  # its own: the user's next request does not wait
 
-        async def expose() -> None:
-            shadow = None
-            if route.shadow is not None:
-                shadow = await self._compare(route.shadow, task, call, written)
-            await self._arms.expose(
-                call.tenant,
-                route,
-                call.request_id,
-                user_id,
-                milliseconds=milliseconds,
-                degraded=degraded,
-                shadow=shadow,
-            )
+        async def compare(candidate: str) -> None:
+            shadow = await self._compare(candidate, task, call, written)
+            await self._background.submit(key, expose(shadow=shadow))
 
-        # A key of its own: the user's next request does not wait for a shadow.
-        await self._background.submit((call.tenant, f"trial {call.request_id}"), expose())
+        if route.shadow is None:
+            await self._background.submit(key, expose())
+        elif len(self._shadows) < self._at_once:
+            begun = asyncio.create_task(compare(route.shadow))
+            self._shadows.add(begun)
+            begun.add_done_callback(self._ended)
+        else:
+            self.dropped += 1
+
+    def _ended(self, shadow: asyncio.Task[None]) -> None:
+        self._shadows.discard(shadow)
+        if not shadow.cancelled() and (error := shadow.exception()) is not None:
+            log.error("a candidate could not be compared", exc_info=error)
 
     async def _compare(
         self, candidate: str, task: GenerateHypotheses, call: Call, written: Sequence[Hypothesis]
     ) -> Mapping[str, Any]:
         deadline = time.monotonic() + _SHADOW_SECONDS
         asking = replace(call, adapter=candidate, lane=Lane.BACKGROUND, deadline=deadline)
-        began = time.perf_counter()
-        said: Sequence[Hypothesis] | None = None
         try:
             done = await self._slm.run(task, asking)
-            said = None if done.degraded else done.value
         except (BackendError, UnknownAdapter):
-            said = None
-        return compared(written, said, 1000 * (time.perf_counter() - began))
+            return compared(written, None, 0.0)
+        return compared(written, None if done.degraded else done.value, done.milliseconds)

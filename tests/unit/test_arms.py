@@ -12,7 +12,7 @@ from app.models import Adapter, AdapterState, Experiment
 from app.services.arms import Arms, Route
 from app.services.experiments import assign
 from tests.fakes import MemoryStore
-from tests.nouns import NOON, an_adapter, an_experiment, at
+from tests.nouns import NOON, an_adapter, an_experiment, an_interaction, at
 
 LIVE, CANDIDATE = "hypotheses-00000000000a", "hypotheses-00000000000b"
 USERS = [f"u{number}" for number in range(40)]
@@ -160,6 +160,8 @@ async def test_while_the_store_is_away_the_others_go_by_what_was_read(world: Wor
 async def test_what_was_shown_is_recorded_with_its_arm(world: World) -> None:
     await world.canary()
     world.time = 3.0
+    for request_id in ("r1", "r2"):
+        await world.store.add_interaction(an_interaction(request_id))
     route = await world.route("ann")
     await world.arms.expose("default", route, "r1", "ann", milliseconds=12.5)
     await world.arms.expose("default", route, "r2", "ann", milliseconds=1.0, degraded=True)
@@ -172,6 +174,7 @@ async def test_a_comparison_is_recorded_once_it_was_made(world: World) -> None:
     await world.shadow()
     routes = [await world.route() for _ in range(4)]
     for number, route in enumerate(routes):
+        await world.store.add_interaction(an_interaction(f"r{number}"))
         await world.arms.expose("default", route, f"r{number}", "ann", milliseconds=1.0)
     assert await world.store.outcomes("default", "x1") == []
     figures = {"valid": True, "agreement": 1.0, "milliseconds": 2.0}

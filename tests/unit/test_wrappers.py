@@ -25,7 +25,7 @@ from app.errors import (
 )
 from app.metrics import BackendMetrics
 from app.models import Hypothesis
-from tests.scripted import ASK, TASK, Scripted, events
+from tests.scripted import ASK, TASK, Clock, Scripted, events
 
 
 async def settle() -> None:
@@ -48,6 +48,17 @@ async def test_interactive_goes_before_batch_before_background() -> None:
     await asyncio.gather(*runs)
 
     assert [call.lane for call in inner.calls[1:]] == sorted(lanes[1:])
+
+
+async def test_how_long_it_took_is_told_without_the_waiting() -> None:
+    first, second, clock = asyncio.Event(), asyncio.Event(), Clock()
+    limited = Limited(Scripted(first, second), at_once=1, clock=clock)
+    runs = [asyncio.create_task(limited.run(TASK, Call(lane=lane))) for lane in (Lane.BATCH, Lane.BACKGROUND)]
+    for seconds, gate in ((5.0, first), (7.0, second)):
+        await settle()
+        clock.now = seconds
+        gate.set()
+    assert [done.milliseconds for done in await asyncio.gather(*runs)] == [5000.0, 2000.0]
 
 
 async def test_a_full_queue_turns_away_the_least_urgent() -> None:

@@ -147,6 +147,8 @@ class Completion(Generic[R_co]):
     degraded: bool = False
     reason: str | None = None
     """Why another backend answered than the one configured."""
+    milliseconds: float = field(default=0.0, compare=False)
+    """What a limited backend took for it once its turn had come, retries included; 0: nobody measured."""
 
     @property
     def origin(self) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import count
 
 from app.clients.slm.base import Call, Completion, GenerateHypotheses, Lane, R, SLMClient, Task
@@ -18,11 +20,20 @@ class Limited(Wrapper):
     """At most `at_once` tasks run; at most `waiting` wait, interactive before batch before background.
 
     Raises BackendOverloaded where the queue is full and where call.deadline passes in it. A full queue
-    makes room for a more urgent call: the least urgent that waits is turned away in its place.
+    makes room for a more urgent call: the least urgent that waits is turned away in its place. A completion
+    says how long it took without the waiting, so that lanes can be compared.
     """
 
-    def __init__(self, inner: SLMClient, *, at_once: int = 8, waiting: int = 64) -> None:
+    def __init__(
+        self,
+        inner: SLMClient,
+        *,
+        at_once: int = 8,
+        waiting: int = 64,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         super().__init__(inner)
+        self._clock = clock
         self._free = at_once
         self._waiting = waiting
         self._queue: list[tuple[Lane, int, asyncio.Future[None]]] = []
@@ -30,7 +41,9 @@ class Limited(Wrapper):
 
     async def run(self, task: Task[R], call: Call) -> Completion[R]:
         async with self._turn(call):
-            return await self.inner.run(task, call)
+            began = self._clock()
+            completion = await self.inner.run(task, call)
+            return replace(completion, milliseconds=1000 * (self._clock() - began))
 
     async def stream(self, task: GenerateHypotheses, call: Call) -> AsyncIterator[Event]:
         async with self._turn(call), closing(self.inner.stream(task, call)) as events:
