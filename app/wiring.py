@@ -44,7 +44,7 @@ from app.services.training import ModelTrainer, TrainingDataCollector
 from app.services.trials import Trials
 from app.storage.migrate import migrate
 from app.storage.open import open_store
-from app.wiring_adapters import open_adapters
+from app.wiring_adapters import open_adapters, without_withdrawn
 from app.wiring_clients import make_backend, make_embedder, make_replicas
 from app.wiring_training import open_training
 
@@ -64,7 +64,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
         embedder = CachedEmbedder(embedding)
         stack.push_async_callback(embedder.aclose)
         local = LocalClient(embedder)
-        backend = make_backend(settings)
+        backend = make_backend(await without_withdrawn(settings, store))
         replicas = make_replicas(settings, stack)
         adapters = await open_adapters(settings, store, replicas, stack)
         slm = compose(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from pathlib import Path
 from app.clients.slm.probe import VLLMProbe
 from app.clients.slm.replicas import VLLMReplica
 from app.config import Settings, training_environment
-from app.services.adapter_facts import ServerLimits
+from app.models import SERVED
+from app.services.adapter_facts import ServerLimits, same_base
 from app.services.adapter_files import AdapterFiles
 from app.services.adapters import AdapterRegistry
 from app.services.arms import Arms
@@ -23,6 +25,8 @@ from app.services.training.evaluation import RecipeEvaluator
 from app.services.training.runner import Interpreter
 from app.services.training.trainer import EVALUATIONS
 from app.storage.base import Store
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +55,12 @@ async def open_adapters(
     registry = AdapterRegistry(
         store, files, frozenset(settings.lora_allowed), backend_has_adapters=settings.slm_impl == "vllm"
     )
-    reconciler = await stack.enter_async_context(Reconciler(store, replicas))
+    base = settings.vllm_model_name
+    reconciler = await stack.enter_async_context(Reconciler(store, replicas, base_model=base))
     return AdapterRooms(
         registry=registry,
         reconciler=reconciler,
-        arms=Arms(store, reconciler.ready) if replicas else None,
+        arms=Arms(store, reconciler.ready, base=base) if replicas else None,
         promotion=Promotion(
             store,
             registry,
@@ -63,6 +68,7 @@ async def open_adapters(
             datasets=Path(settings.training_data_dir) / "datasets",
             alpha=settings.experiment_alpha,
             share=settings.canary_share,
+            base_model=base,
         ),
         canaries=Canaries(store, reconciler.ready, _trial_rules(settings), why_not=reconciler.why_not),
         examiner=_examiner(settings, replicas, stack),
@@ -73,6 +79,23 @@ def _trial_rules(settings: Settings) -> TrialRules:
     """No user counts while an assumption of theirs can still be taken back."""
     window = max(Rules().window_seconds, settings.undo_seconds)
     return TrialRules(canary=Rules(window_seconds=window))
+
+
+async def without_withdrawn(settings: Settings, store: Store) -> Settings:
+    """VLLM_LORA_NAME goes round no registry: what is registered there answers in a state of SERVED only."""
+    name = settings.vllm_lora_name
+    found = await store.get_adapter(None, name) if name else None
+    if found is None:
+        return settings
+    if found.state in SERVED and same_base(found.base_model, settings.vllm_model_name):
+        return settings
+    log.warning(
+        "VLLM_LORA_NAME=%s is not used: it is registered, %s and of base %s; the base model answers",
+        found.name,
+        found.state,
+        found.base_model,
+    )
+    return settings.model_copy(update={"vllm_lora_name": None})
 
 
 def jobs_directory(settings: Settings) -> Path:

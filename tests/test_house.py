@@ -64,7 +64,7 @@ PARTS = {
     "persona_fold": {"evidence", "facet_reading", "facets", "likeness"},
     "preference": {"contrast", "likeness"},
     "ranking": {"index_cache", "memory_index"},
-    "reconciler": {"keeper"},
+    "reconciler": {"adapter_facts", "keeper"},
     "shown": {"calibration", "preference_order"},
     "training": {"exam", "gates"},  # the model's part of an examination is done where training is done
 }

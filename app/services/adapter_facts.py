@@ -97,11 +97,16 @@ def _misfits(facts: AdapterFacts, limits: ServerLimits) -> Iterator[str]:
             f"its rank is {facts.rank} and vLLM was started with {limits.max_rank}: start it with"
             " --max-lora-rank and set VLLM_MAX_LORA_RANK, or train with a smaller rank"
         )
-    if _plain_name(facts.base_model) != _plain_name(limits.base_model):
+    if not same_base(facts.base_model, limits.base_model):
         yield (
             f"it was trained on {facts.base_model!r} and vLLM serves {limits.base_model!r}: train on that,"
             " or set VLLM_MODEL_NAME"
         )
+
+
+def same_base(one: str, other: str) -> bool:
+    """Whether two names mean one base model: directories, hub ids and 4-bit copies of it do."""
+    return _plain_name(one) == _plain_name(other)
 
 
 def _plain_name(model: str) -> str:

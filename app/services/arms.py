@@ -8,9 +8,18 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
-from app.models import Adapter, ArmName, Experiment, Exposure
+from app.models import Adapter, AdapterState, ArmName, Experiment, Exposure
 from app.services.experiments import assign
 from app.storage.base import Adapters, Experiments
+
+_PUT_BEFORE_USERS: tuple[AdapterState, ...] = (
+    "loaded",
+    "canary",
+    "live",
+    "retired",
+    "rolled_back",
+    "tainted",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +27,7 @@ class Route:
     """Where one request goes."""
 
     adapter: str | None = None
-    """None: the backend's own model."""
+    """None: whatever the backend answers with where none is named."""
     arm: ArmName | None = None
     experiment_id: str | None = None
     """Of the experiment that this request is to be recorded in, if any."""
@@ -39,6 +48,8 @@ class _Table:
     until: float
     live: str | None = None
     experiment: Experiment | None = None
+    base: str | None = None
+    """What answers where no adapter does; None: whatever the backend answers with."""
     answered: int = field(default=0)
 
 
@@ -50,13 +61,18 @@ class Arms:
         store: Store,
         ready: Callable[[str], bool],
         *,
+        base: str | None = None,
         seconds: float = 5.0,
         shadow_every: int = 4,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        """`ready`: is the adapter on every replica now? One request in `shadow_every` is compared."""
-        self._store, self._ready = store, ready
+        """`ready`: is the adapter on every replica now? One request in `shadow_every` is compared.
+
+        `base`: the base model's own name. It is asked for by name once an adapter of this tenant and task
+        was put before users: no other adapter that the backend is bound to speaks for the base then.
+        """
+        self._store, self._ready, self._base = store, ready, base
         self._seconds, self._shadow_every = seconds, shadow_every
         self._clock, self._now = clock, now
         self._tables: dict[tuple[str, str], _Table] = {}
@@ -65,7 +81,7 @@ class Arms:
         """The same arm for the same user for as long as an experiment runs. Raises StorageError."""
         table = await self._table(tenant, task)
         table.answered += 1
-        live = self._served(table.live)
+        live = self._served(table)
         experiment = table.experiment
         if experiment is None:
             return live
@@ -84,7 +100,7 @@ class Arms:
         degraded: bool = False,
         shadow: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record a request that showed questions; `milliseconds` is what the backend took.
+        """Record a request that showed questions; `milliseconds` is what its model took.
 
         `shadow` comes from shadowing.compared, where the route named a candidate. Outside of experiments
         nothing happens. Raises StorageError.
@@ -105,10 +121,12 @@ class Arms:
             )
         )
 
-    def _served(self, name: str | None) -> Route:
-        if name is None or self._ready(name):
-            return Route(adapter=name)
-        return Route(degraded=True)
+    def _served(self, table: _Table) -> Route:
+        if table.live is None:
+            return Route(adapter=table.base)
+        if self._ready(table.live):
+            return Route(adapter=table.live)
+        return Route(adapter=table.base, degraded=True)
 
     def _in_shadow(self, live: Route, experiment: Experiment, answered: int) -> Route:
         sampled = answered % self._shadow_every == 0
@@ -139,13 +157,13 @@ class Arms:
 
     async def _read(self, tenant: str, task: str) -> _Table:
         until = self._clock() + self._seconds
-        served = await self._store.list_adapters(tenant, task, ("loaded", "canary", "live"))
+        served = await self._store.list_adapters(tenant, task, _PUT_BEFORE_USERS)
         live = next((one.name for one in served if one.state == "live"), None)
         running = await self._store.list_experiments(tenant, "running")
         experiment = next((one for one in running if one.task == task), None)
         if experiment is not None and not _holds(experiment, live, served):
             experiment = None
-        return _Table(until, live, experiment)
+        return _Table(until, live, experiment, self._base if served else None)
 
 
 def _holds(experiment: Experiment, live: str | None, served: list[Adapter]) -> bool:

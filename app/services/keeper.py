@@ -87,8 +87,13 @@ class Keeper:
         self._standings = {name: replace(one, not_before=0.0) for name, one in self._standings.items()}
         self.asked.set()
 
-    async def tend(self, wanted: Mapping[str, Adapter], unwanted: Collection[str]) -> None:
-        """One look and what follows from it. Of names in neither of the two it knows nothing."""
+    async def tend(
+        self, wanted: Mapping[str, Adapter], unwanted: Collection[str], refused: Mapping[str, str]
+    ) -> None:
+        """One look and what follows from it. Of names in none of the three it knows nothing.
+
+        `refused`: why not, by name; they are taken away as well.
+        """
         async with self._turn:
             try:
                 loaded = set(await _within(self._timing.asking, self.host.loaded()))
@@ -96,10 +101,13 @@ class Keeper:
                 self._went(error.detail)
                 return
             self._came(wanted, loaded)
+            self._standings |= {
+                name: Standing(self.host.url, name, "failed", why) for name, why in refused.items()
+            }
             for adapter in wanted.values():
                 if self._is_due(adapter.name):
                     await self._bring(adapter, adapter.name in loaded)
-            await self._take_away(loaded.intersection(unwanted))
+            await self._take_away(loaded.intersection((*unwanted, *refused)))
 
     def _went(self, detail: str) -> None:
         """It may come back without any adapter, hence none is verified any more."""

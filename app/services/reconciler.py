@@ -12,6 +12,7 @@ from typing import Any
 from app.clients.slm.base import AdapterHost
 from app.errors import BackendUnavailable, StorageError
 from app.models import SERVED, AdapterState
+from app.services.adapter_facts import same_base
 from app.services.keeper import Keeper, Standing, Timing
 from app.storage.base import Adapters
 
@@ -34,7 +35,11 @@ class Reconciler:
         hosts: Sequence[AdapterHost],
         timing: Timing | None = None,
         clock: Callable[[], float] = time.monotonic,
+        *,
+        base_model: str | None = None,
     ) -> None:
+        """`base_model`: what the replicas serve; adapters of another are kept from them. None: any."""
+        self._base_model = base_model
         self._store, self._timing = store, timing or Timing()
         self._changed = asyncio.Event()
         self._keepers = [Keeper(host, self._timing, clock, self._changed.set) for host in hosts]
@@ -121,8 +126,14 @@ class Reconciler:
         except StorageError as error:
             log.warning("adapters are not reconciled: %s", error.detail)
             return
-        wanted = {adapter.name: adapter for adapter in known if adapter.state in SERVED}
-        await keeper.tend(wanted, [one.name for one in known if one.state in _OUT_OF_SERVICE])
+        served = {adapter.name: adapter for adapter in known if adapter.state in SERVED}
+        refused = {
+            one.name: f"trained for another base model: {one.base_model}"
+            for one in served.values()
+            if self._base_model is not None and not same_base(one.base_model, self._base_model)
+        }
+        wanted = {name: one for name, one in served.items() if name not in refused}
+        await keeper.tend(wanted, [one.name for one in known if one.state in _OUT_OF_SERVICE], refused)
 
 
 def _shown(standing: Standing) -> dict[str, str]:

@@ -22,7 +22,7 @@ NAME = "hypotheses-000000000001"
 async def register_live(settings: Any) -> None:
     await migrate(settings.database_url)
     store = open_store(settings.database_url)
-    await store.add_adapter(an_adapter(NAME, state="live"))
+    await store.add_adapter(an_adapter(NAME, state="live", base_model=BASE))
     await store.aclose()
 
 
@@ -65,7 +65,9 @@ async def test_another_tenants_adapter_cannot_be_named(tmp_path: Path) -> None:
         settings = wired(tmp_path, url, "vllm", lora_allowed=("*",))
         await migrate(settings.database_url)
         store = open_store(settings.database_url)
-        await store.add_adapter(an_adapter("hypotheses-000000000002", tenant="other", state="live"))
+        await store.add_adapter(
+            an_adapter("hypotheses-000000000002", tenant="other", state="live", base_model=BASE)
+        )
         await store.aclose()
         async with running(settings) as client:
             ask = {"user_id": "ada", "input_text": "build api", "lora_name": "hypotheses-000000000002"}

@@ -9,8 +9,12 @@ import httpx
 import pytest
 
 from app.api.schemas import HypothesizeOut
+from app.models import AdapterState
+from app.storage.migrate import migrate
+from app.storage.open import open_store
 from tests.api.conftest import running, settings_in
 from tests.fake_vllm import BASE, FakeVLLM
+from tests.nouns import an_adapter
 from tests.servers import serving
 
 ASK = {"user_id": "ada", "input_text": "build api"}
@@ -94,6 +98,41 @@ async def test_a_configured_adapter_that_vllm_lacks_degrades(tmp_path: Path) -> 
         answer = await hypothesize(client)
         assert answer["backend"]["degraded"]
         assert answer["backend"]["name"] == "local"
+
+
+async def registered(settings: Any, state: AdapterState, base: str = BASE) -> None:
+    await migrate(settings.database_url)
+    store = open_store(settings.database_url)
+    await store.add_adapter(an_adapter("mine", state=state, base_model=base))
+    await store.aclose()
+
+
+@pytest.mark.parametrize(
+    ("state", "base"), [("tainted", BASE), ("rolled_back", BASE), ("registered", BASE), ("live", "another")]
+)
+async def test_a_configured_adapter_goes_round_no_registry(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, state: AdapterState, base: str
+) -> None:
+    fake = FakeVLLM(adapters={"mine": "/adapters/mine"})
+    async with serving(fake) as url:
+        settings = wired(tmp_path, url, "vllm", vllm_lora_name="mine")
+        await registered(settings, state, base)
+        async with running(settings) as client:
+            assert (await hypothesize(client))["backend"]["adapter"] is None
+    assert "mine" not in {recorded.body["model"] for recorded in fake.asked("/chat/completions")}
+    assert "VLLM_LORA_NAME=mine is not used" in caplog.text
+
+
+async def test_what_was_taken_back_is_followed_by_the_base_and_no_configured_adapter(tmp_path: Path) -> None:
+    fake = FakeVLLM(adapters={"default": "/adapters/default"})
+    async with serving(fake) as url:
+        settings = wired(tmp_path, url, "vllm", vllm_lora_name="default")
+        async with running(settings) as client:
+            assert (await hypothesize(client))["backend"]["adapter"] == "default"
+        await registered(settings, "rolled_back")
+        async with running(settings) as client:
+            backend = (await hypothesize(client))["backend"]
+    assert (backend["name"], backend["adapter"], backend["degraded"]) == ("vllm", None, False)
 
 
 @pytest.mark.parametrize("kind", ["status", "broken", "empty", "reset", "length"])
