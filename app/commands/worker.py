@@ -65,8 +65,10 @@ async def _until_stopped(scheduler: Scheduler, every: float) -> None:
 
 
 async def _said(work: Callable[[], Awaitable[object]]) -> None:
-    """Where it fails for a reason of ours, the log says so and the worker goes on."""
+    """Where it fails, the log says so and the worker goes on: it has jobs and trials to look after."""
     try:
         await work()
     except ServiceError as error:
         log.warning("%s", error.detail)
+    except Exception:
+        log.exception("the worker's look failed")

@@ -10,7 +10,7 @@ from typing import Protocol
 
 from apscheduler.triggers.cron import CronTrigger
 
-from app.errors import ConfigError, InvalidInput
+from app.errors import ConfigError, InvalidInput, StorageError
 from app.models import TrainingJob
 from app.storage.base import EventKind, Jobs, Learning, Users
 
@@ -117,6 +117,12 @@ class Scheduler:
             job = await self._order(tenant, task)
         except InvalidInput as error:
             log.warning("%s of %s is not trained although %s: %s", task, tenant, reason, error.detail)
+            self._refused[tenant, task] = self._now()
+            return None
+        except StorageError:
+            raise
+        except Exception:
+            log.exception("%s of %s is not trained although %s", task, tenant, reason)
             self._refused[tenant, task] = self._now()
             return None
         log.info("training %s of %s as job %s: %s", task, tenant, job.id, reason)

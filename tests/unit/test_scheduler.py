@@ -166,12 +166,13 @@ async def test_a_run_begins_with_enough_labels_and_the_next_with_new_ones(
     assert len(ordered) == 2
 
 
-async def test_what_cannot_be_ordered_rests_for_a_while(store: SQLStore) -> None:
+@pytest.mark.parametrize("error", [InvalidInput("there are no rows to train on"), RuntimeError("odd")])
+async def test_what_cannot_be_ordered_rests_for_a_while(store: SQLStore, error: Exception) -> None:
     clock, tries = Clock(), []
 
     async def refuse(tenant: str, task: str) -> TrainingJob:
         tries.append(clock())
-        raise InvalidInput("there are no rows to train on")
+        raise error
 
     scheduler = Scheduler(store, parse_rules(1, "", 0, ""), refuse, clock)
     await label(store, 0, 1)
