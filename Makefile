@@ -4,7 +4,7 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test check format bench bench-learning bench-experiments bench-loop test-vllm test-train verify lock clean
+.PHONY: help install run test check format bench bench-learning bench-experiments bench-loop bench-bad-adapter test-vllm test-train verify lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,11 @@ bench-loop: .venv/.dev ## the training loop for real: records, TRL, vLLM, scores
 	scripts/setup_train.sh --cpu
 	scripts/setup_vllm.sh --cpu --small-model
 	$(BIN)/python -m scripts.bench.loop
+
+bench-bad-adapter: .venv/.dev ## a bad adapter on a real vLLM: the gates stop it; forced past them, the canary takes it back
+	scripts/setup_train.sh --cpu
+	scripts/setup_vllm.sh --cpu --small-model
+	$(BIN)/python -m scripts.bench.bad_adapter
 
 bench-experiments: .venv/.dev ## how often an A/B test promotes by chance, and how many users it takes
 	$(BIN)/python -m scripts.bench.experiments
