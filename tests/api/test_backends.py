@@ -119,7 +119,7 @@ async def test_a_configured_adapter_goes_round_no_registry(
         await registered(settings, state, base)
         async with running(settings) as client:
             assert (await hypothesize(client))["backend"]["adapter"] is None
-    assert "mine" not in {recorded.body["model"] for recorded in fake.asked("/chat/completions")}
+    assert "mine" not in {body["model"] for body in fake.asked("/chat/completions")}
     assert "VLLM_LORA_NAME=mine is not used" in caplog.text
 
 
