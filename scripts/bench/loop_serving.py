@@ -38,8 +38,17 @@ def vllm(model: Path, rank: int, log: Path) -> Iterator[str]:
         _wait(url, server, log)
         yield url
     finally:
-        os.killpg(server.pid, signal.SIGTERM)
+        _stop(server)
+
+
+def _stop(server: subprocess.Popen[bytes]) -> None:
+    """Its engine too: a busy one does not hear the first word."""
+    os.killpg(server.pid, signal.SIGTERM)
+    try:
         server.wait(60)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
 def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
