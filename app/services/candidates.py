@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import tempfile
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -142,5 +141,5 @@ class Candidates:
         learned = await asyncio.to_thread(
             lambda: learned_from(place for place in shelf.iterdir() if place.name in named)
         )
-        with tempfile.TemporaryDirectory(dir=shelf, prefix=".unseen-") as scratch:
-            yield await asyncio.to_thread(unseen, files, learned, Path(scratch))
+        with self._desk.scratch.place("unseen") as scratch:
+            yield await asyncio.to_thread(unseen, files, learned, scratch)

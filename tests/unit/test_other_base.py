@@ -20,6 +20,7 @@ from tests.fake_vllm import FakeVLLM
 from tests.fakes import MemoryStore
 from tests.nouns import NOON, an_adapter, an_experiment, at
 
+GATED: tuple[AdapterState] = ("gated",)
 OLD, NEW, THIRD = "hypotheses-00000000000a", "hypotheses-00000000000b", "hypotheses-00000000000c"
 BASE = "unsloth/Small-bnb-4bit"
 """Another name of `small`, the base of an_adapter."""
@@ -70,7 +71,7 @@ async def test_a_rollback_passes_it_over() -> None:
     store = MemoryStore()
     for number, (name, base) in enumerate([(OLD, "small"), (THIRD, "large"), (NEW, "small")]):
         await store.add_adapter(an_adapter(name, state="gated", base_model=base))
-        await store.move_adapter("default", name, "live", allowed=("gated",), at=at(number))
+        await store.move_adapter("default", name, "live", allowed=GATED, at=at(number))
     restored = await promotion(store).rollback("default", "hypotheses")
     assert restored is not None
     assert restored.name == OLD
@@ -85,7 +86,7 @@ async def test_once_an_adapter_was_put_before_users_the_base_is_asked_by_its_nam
     assert await arms.route("default", "hypotheses", "ann") == Route()
     await store.add_adapter(an_adapter(OLD, state="gated"))
     assert await arms.route("default", "hypotheses", "ann") == Route()
-    await store.move_adapter("default", OLD, state, allowed=("gated",), at=NOON)
+    await store.move_adapter("default", OLD, state, allowed=GATED, at=NOON)
     assert await arms.route("default", "hypotheses", "ann") == Route(BASE)
     assert await arms.route("other", "hypotheses", "ann") == Route()
 
