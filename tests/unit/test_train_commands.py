@@ -107,6 +107,11 @@ def test_cancel_then_resume(environment: dict[str, str]) -> None:
         (("run", "--set", "output=x"), "output cannot be given as an option"),
         (("status", "nothing"), "There is no job 'nothing'."),
         (("run", "--tenant", "../other"), "there are no rows to train on"),
+        (("run", "--set", "engine=$(touch pwned)"), "engine must be one of auto, unsloth, trl"),
+        (("run", "--set", "$(touch pwned)=1"), "unknown $(touch pwned)"),
+        (("run", "--recipe", "../sft"), "recipe must be one of sft, dpo, kto"),
+        (("status", "../../embed.db"), "There is no job '../../embed.db'."),
+        (("cancel", "'; DROP TABLE jobs; --"), "there is no job '; DROP TABLE jobs; --"),
     ],
 )
 def test_an_error_is_one_line(environment: dict[str, str], words: tuple[str, ...], said: str) -> None:
