@@ -41,16 +41,53 @@ async def test_tokens_are_those_of_the_chat_template() -> None:
     assert body == {"model": "questions-1", "messages": list(MESSAGES), "add_generation_prompt": True}
 
 
-async def test_log_probabilities_are_those_of_the_tokens_after_the_prompt() -> None:
-    places = [None, {"2": {"logprob": -9.0}}, {"3": {"logprob": -0.5}, "8": {"logprob": -0.1}}]
-    server = Server(completions={"choices": [{"prompt_logprobs": [*places, {"4": {"logprob": -0.25}}]}]})
-    assert await probe(server).logprobs("questions-1", (1, 2), (3, 4)) == (-0.5, -0.25)
-    assert server.asked[-1][1]["prompt"] == [1, 2, 3, 4]
+class Writer:
+    """Writes 5, 6, 7, 8, ... after any prompt, each with its own likely tokens."""
+
+    def __init__(self) -> None:
+        self.asked: list[dict[str, Any]] = []
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        body = json.loads(request.content)
+        self.asked.append(body)
+        done = len(body["prompt"]) - 2
+        written = [5 + done + place for place in range(body["max_tokens"])]
+        logprobs = {
+            "tokens": [f"token_id:{token}" for token in written],
+            "token_logprobs": [-0.1 * token for token in written],
+            "top_logprobs": [{f"token_id:{token}": -0.1 * token, "token_id:99": -4.0} for token in written],
+        }
+        return httpx.Response(200, json={"choices": [{"logprobs": logprobs}]})
 
 
-@pytest.mark.parametrize("places", [None, [None, None], [None, None, {"9": {"logprob": -1.0}}]])
-async def test_missing_log_probabilities_are_no_answer(places: object) -> None:
-    server = Server(completions={"choices": [{"prompt_logprobs": places}]})
+async def test_log_probabilities_of_what_the_server_writes_itself_take_one_call() -> None:
+    writer = Writer()
+    assert await probe(writer).logprobs("questions-1", (1, 2), (5, 6, 7)) == pytest.approx((-0.5, -0.6, -0.7))
+    (body,) = writer.asked
+    assert (body["prompt"], body["max_tokens"], body["temperature"]) == ([1, 2], 3, 0.0)
+    assert "prompt_logprobs" not in body, "an engine with LoRA dies of it"
+
+
+async def test_where_the_server_takes_another_token_it_goes_on_behind_the_right_one() -> None:
+    writer = Writer()
+    found = await probe(writer).logprobs("questions-1", (1, 2), (5, 99, 7, 42))
+    assert found == pytest.approx((-0.5, -4.0, -0.7, float("-inf")))
+    assert [body["prompt"] for body in writer.asked] == [[1, 2], [1, 2, 5, 99]]
+
+
+@pytest.mark.parametrize(
+    "logprobs",
+    [
+        None,
+        {},
+        {"tokens": [], "token_logprobs": [], "top_logprobs": []},
+        {"tokens": ["token_id:3"], "token_logprobs": [], "top_logprobs": []},
+        {"tokens": [" a"], "token_logprobs": [-1.0], "top_logprobs": [{}]},
+        {"tokens": ["token_id:3"], "token_logprobs": [-1.0], "top_logprobs": [None]},
+    ],
+)
+async def test_missing_log_probabilities_are_no_answer(logprobs: object) -> None:
+    server = Server(completions={"choices": [{"logprobs": logprobs}]})
     with pytest.raises(BackendAnswerInvalid):
         await probe(server).logprobs("questions-1", (1, 2), (3,))
 

@@ -231,7 +231,7 @@ class AdapterProbe(Protocol):
         ...
 
     async def logprobs(self, model: str, prompt: Sequence[int], after: Sequence[int]) -> tuple[float, ...]:
-        """Of each token of `after`, following `prompt`, in nats."""
+        """Of each token of `after`, following `prompt`, in nats; -inf where the server finds it unlikely."""
         ...
 
     async def answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,6 +13,11 @@ from app.clients.slm import parsing, schemas
 from app.clients.slm.base import ProbedAnswer
 from app.clients.slm.failures import translated
 from app.errors import BackendAnswerInvalid
+
+_LIKELIEST = 20
+"""Tokens of each place; more than vLLM's --max-logprobs allows are refused."""
+Place = tuple[int, Mapping[int, float]]
+"""The token that was written, and the log-probability of each likely one, nats."""
 
 
 class VLLMProbe:
@@ -41,21 +47,39 @@ class VLLMProbe:
             raise BackendAnswerInvalid(f"{self.url}/tokenize answered no tokens.") from error
 
     async def logprobs(self, model: str, prompt: Sequence[int], after: Sequence[int]) -> tuple[float, ...]:
+        # Never by prompt_logprobs: with LoRA the engine of vLLM 0.32 dies of it, under all its users. The
+        # server writes by itself instead; where it takes another token, it goes on behind the right one.
+        found: list[float] = []
+        while len(found) < len(after):
+            done = len(found)
+            places = await self._written(model, [*prompt, *after[:done]], len(after) - done)
+            for token, (written, likely) in zip(after[done:], places, strict=False):
+                found.append(likely.get(token, -math.inf))
+                if written != token:
+                    break
+        return tuple(found)
+
+    async def _written(self, model: str, prompt: Sequence[int], most: int) -> list[Place]:
+        """One place or more."""
         body = {
             "model": model,
-            "prompt": [*prompt, *after],
-            "max_tokens": 1,
+            "prompt": prompt,
+            "max_tokens": most,
             "temperature": 0.0,
-            "prompt_logprobs": 0,
+            "logprobs": _LIKELIEST,
+            "return_tokens_as_token_ids": True,
+            "ignore_eos": True,
         }
         answer = await self._post("/v1/completions", body)
         try:
-            places = answer["choices"][0]["prompt_logprobs"][len(prompt) :]
-            return tuple(
-                float(place[str(token)]["logprob"]) for place, token in zip(places, after, strict=True)
-            )
-        except (KeyError, IndexError, TypeError, ValueError) as error:
-            raise BackendAnswerInvalid(f"{self.url} answered no log-probabilities of the prompt.") from error
+            told = answer["choices"][0]["logprobs"]
+            columns = zip(told["tokens"], told["token_logprobs"], told["top_logprobs"], strict=True)
+            places = [_place(*column) for column in columns]
+        except (AttributeError, KeyError, IndexError, TypeError, ValueError) as error:
+            raise BackendAnswerInvalid(f"{self.url} answered no log-probabilities.") from error
+        if not places:
+            raise BackendAnswerInvalid(f"{self.url} wrote no token.")
+        return places
 
     async def answer(
         self, model: str, messages: Sequence[Mapping[str, str]], most_tokens: int, count: int | None = None
@@ -89,6 +113,15 @@ class VLLMProbe:
         if not isinstance(answer, dict):
             raise BackendAnswerInvalid(f"{self.url}{path} answered something else than an object.")
         return answer
+
+
+def _place(token: str, logprob: float, likeliest: Mapping[str, float]) -> Place:
+    found = {_id(name): float(value) for name, value in likeliest.items()}
+    return _id(token), {**found, _id(token): float(logprob)}
+
+
+def _id(token: str) -> int:
+    return int(token.removeprefix("token_id:"))
 
 
 def _is_valid(text: str, count: int | None) -> bool:
