@@ -11,6 +11,7 @@ from app.api.examples import ANSWERS
 from app.api.problems import Problem
 
 _REFERENCE = "#/components/schemas/"
+_DONE = {"200", "202"}
 
 
 class DescribedAPI(FastAPI):
@@ -28,9 +29,10 @@ def _complete(document: dict[str, Any]) -> None:
     described = Problem.model_json_schema(ref_template=_REFERENCE + "{model}")
     schemas |= described.pop("$defs") | {Problem.__name__: described}
     for operation in _operations(document):
-        answered = operation["responses"].get("200", {}).get("content", {}).get("application/json")
-        if answered is not None:
-            answered["example"] = ANSWERS[answered["schema"]["$ref"].removeprefix(_REFERENCE)]
+        for status in _DONE & operation["responses"].keys():
+            answered = operation["responses"][status].get("content", {}).get("application/json")
+            if answered is not None:
+                answered["example"] = ANSWERS[answered["schema"]["$ref"].removeprefix(_REFERENCE)]
 
 
 def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
