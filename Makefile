@@ -60,7 +60,7 @@ bench-experiments: .venv/.dev ## how often an A/B test promotes by chance, and h
 
 test-vllm: .venv/.dev ## set up a real vLLM with a small model and two adapters, and prove the vllm backend on it
 	scripts/setup_vllm.sh --cpu --small-model
-	$(BIN)/python -m pytest -m vllm tests/real
+	$(BIN)/python -m pytest -m "vllm and not slow" tests/real
 
 test-train: .venv/.dev ## set up venv-train, train by SFT, DPO and KTO for real on a CPU, and serve the results
 	scripts/setup_vllm.sh --cpu --small-model
@@ -68,6 +68,7 @@ test-train: .venv/.dev ## set up venv-train, train by SFT, DPO and KTO for real 
 	$(BIN)/python -m pytest -m train tests/real --durations=5
 
 verify: test check test-vllm test-train bench bench-learning bench-experiments ## everything; takes long
+	$(BIN)/python -m pytest -m 'vllm and slow' tests/real
 	$(BIN)/python -m tests.e2e.kill --rounds 200
 
 lock: .venv/.dev ## pin requirements/*.txt again

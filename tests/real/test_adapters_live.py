@@ -23,7 +23,7 @@ from app.text import words
 from tests.api.conftest import running, settings_in
 from tests.real.vllm_server import ADAPTERS, VLLMServer
 
-pytestmark = pytest.mark.vllm
+pytestmark = [pytest.mark.vllm, pytest.mark.slow]
 
 STYLES = {"acme": "questions", "beta": "assumptions"}
 """The adapter of each tenant; `plain` has none."""
