@@ -31,6 +31,9 @@ Render = Callable[[TrainingJob, Mapping[str, Any], Path], Path]
 Finish = Callable[[TrainingJob, Path], Awaitable[HandedOver]]
 """What to do with a trained adapter or model."""
 
+_STOP_SECONDS = 1.0
+"""For what is not training; a job under way is put back into the queue after it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Interpreter:
@@ -74,6 +77,7 @@ class JobRunner:
         self._terms = terms or Terms(new_owner())
         self._poll_seconds = poll_seconds
         self._woken = asyncio.Event()
+        self._stopping = False
 
     def wake(self) -> None:
         """There is a new job: look now."""
@@ -82,17 +86,22 @@ class JobRunner:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Jobs are run until exit; one that runs then is stopped and put back into the queue."""
+        self._stopping = False
         task = asyncio.create_task(self.run_forever(), name="training-jobs")
         try:
             yield
         finally:
+            # Between two jobs it ends by itself, and no statement of its is cut off half-way.
+            self._stopping = True
+            self.wake()
+            await asyncio.wait([task], timeout=_STOP_SECONDS)
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
     async def run_forever(self) -> None:
         """Job after job; a database that does not answer is asked again."""
-        while True:
+        while not self._stopping:
             self._woken.clear()
             try:
                 job = await self.run_next()
