@@ -92,10 +92,9 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
                 enabled=settings.enable_training_data_collection,
             )
         )
-        trainer = ModelTrainer(collector)
-        await _swept(trainer)
         examinations = await stack.enter_async_context(Background(drain_seconds=0))
         training = open_training(settings, store, collector, adapters, examinations)
+        await _swept(training.trainer)
         background = await stack.enter_async_context(Background())
         trials = Trials(adapters.arms, slm, background) if adapters.arms else None
         if trials is not None:
@@ -143,7 +142,7 @@ async def open_services(settings: Settings) -> AsyncIterator[Services]:
             playbook=playbook,
             learned=learned,
             playbook_edits=PlaybookEdits(store, learned),
-            privacy=Privacy(store, collector, trainer, ranking, background, learned),
+            privacy=Privacy(store, collector, training.trainer, ranking, background, learned),
             collector=collector,
             trainer=training.trainer,
             training=training.desk,

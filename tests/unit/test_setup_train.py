@@ -3,49 +3,19 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from tests.unit.test_setup_vllm import PYTHON
+from tests.setup_project import Project, make_project
 
 ROOT = Path(__file__).parents[2]
 PINS = ("train-trl.txt", "train-unsloth.txt")
 
 
-@dataclass(frozen=True)
-class Project:
-    """A checkout with the script and its pins alone, its path as awkward as they come."""
-
-    root: Path
-
-    def setup(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(self.root / "scripts" / "setup_train.sh"), *arguments],
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "PYTHON": str(self.root / "fake python"), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def pip_calls(self) -> list[str]:
-        log = self.root / "pip.log"
-        return log.read_text().splitlines() if log.exists() else []
-
-
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    root = tmp_path / "a 'project' $(touch x)"
-    for name in ("scripts/setup_train.sh", *(f"requirements/{pins}" for pins in PINS)):
-        (root / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(ROOT / name, root / name)
-    (root / "fake python").write_text(PYTHON)
-    (root / "fake python").chmod(0o755)
-    return Project(root)
+    return make_project(tmp_path, "setup_train.sh", [f"requirements/{pins}" for pins in PINS])
 
 
 @pytest.mark.parametrize("engine", ["trl", "unsloth"])

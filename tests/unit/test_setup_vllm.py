@@ -2,55 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.setup_project import Project, make_project
+
 SCRIPTS = Path(__file__).parents[2] / "scripts"
-
-# Answers to `-c`, makes a venv around itself, and notes what pip is asked; fails while `offline` exists.
-PYTHON = """#!/bin/bash
-here=$(dirname "$(dirname "$(dirname "$0")")")
-case "$1 $2" in
-  "-m venv") mkdir -p "$3/bin" && cp "$0" "$3/bin/python" ;;
-  "-m pip") printf '%s\\n' "$*" >>"$here/pip.log" && [ ! -e "$here/offline" ] ;;
-esac
-"""
-
-
-@dataclass(frozen=True)
-class Project:
-    """A checkout with the scripts alone, its path as awkward as they come."""
-
-    root: Path
-
-    def setup(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(self.root / "scripts" / "setup_vllm.sh"), *arguments],
-            cwd="/",
-            env={"PATH": "/usr/bin:/bin", "PYTHON": str(self.root / "fake python"), **environment},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    def pip_calls(self) -> list[str]:
-        log = self.root / "pip.log"
-        return log.read_text().splitlines() if log.exists() else []
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
-    root = tmp_path / "a 'project' $(touch x)"
-    (root / "scripts").mkdir(parents=True)
-    for name in ("setup_vllm.sh", "requirements-vllm-cpu.txt"):
-        shutil.copy(SCRIPTS / name, root / "scripts")
-    (root / "fake python").write_text(PYTHON)
-    (root / "fake python").chmod(0o755)
-    return Project(root)
+    return make_project(tmp_path, "setup_vllm.sh", ["scripts/requirements-vllm-cpu.txt"])
 
 
 def test_help_names_every_option(project: Project) -> None:
